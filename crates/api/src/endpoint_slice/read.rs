@@ -1,0 +1,118 @@
+//! The fields of an EndpointSlice, and from a document to an [`EndpointSlice`].
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use base::Protocol;
+
+use super::{AddressType, Endpoint, EndpointPort, EndpointSlice, Target};
+use crate::check;
+use crate::read::At;
+use crate::schema::{Field, PORT, Shape, TEXTS, ok, warned};
+
+const EVERY_ZONE: &str = "endpoints of every zone are used";
+
+/// Below the object itself: this kind has no `spec`.
+pub(crate) const FIELDS: &[Field] = &[
+    ok("addressType", Shape::Word(&["IPv4", "IPv6", "FQDN"])),
+    ok("endpoints", Shape::List(&Shape::Object(ENDPOINT))),
+    ok("ports", Shape::List(&Shape::Object(PORTS))),
+];
+
+const ENDPOINT: &[Field] = &[
+    ok("addresses", TEXTS),
+    ok(
+        "conditions",
+        Shape::Object(&[
+            ok("ready", Shape::Bool),
+            ok("serving", Shape::Bool),
+            ok("terminating", Shape::Bool),
+        ]),
+    ),
+    ok("nodeName", Shape::Text),
+    ok("zone", Shape::Text),
+    ok("targetRef", Shape::Object(TARGET)),
+    warned("hostname", Shape::Text, "the endpoint gets no name of its own"),
+    warned("hints", Shape::Any, EVERY_ZONE),
+    warned("deprecatedTopology", Shape::Any, EVERY_ZONE),
+];
+
+const TARGET: &[Field] = &[
+    ok("kind", Shape::Text),
+    ok("namespace", Shape::Text),
+    ok("name", Shape::Text),
+    ok("uid", Shape::Text),
+    ok("apiVersion", Shape::Text),
+    ok("resourceVersion", Shape::Text),
+    ok("fieldPath", Shape::Text),
+];
+
+const PORTS: &[Field] = &[
+    ok("name", Shape::Text),
+    ok("port", PORT),
+    ok("protocol", Shape::Word(&["TCP", "UDP", "SCTP"])),
+    ok("appProtocol", Shape::Text),
+];
+
+/// Reads the object; what is wrong goes to the log.
+pub(crate) fn read(root: &At<'_>) -> EndpointSlice {
+    let address_type = match root.text("addressType") {
+        Some("FQDN") => AddressType::Fqdn,
+        Some("IPv6") => AddressType::Ipv6,
+        Some(_) => AddressType::Ipv4,
+        None => {
+            root.missing("addressType", "write IPv4, IPv6 or FQDN");
+            AddressType::Ipv4
+        }
+    };
+    let labels = root.field("metadata").map(|meta| meta.labels("labels")).unwrap_or_default();
+    EndpointSlice {
+        service: labels.value("kubernetes.io/service-name").map(str::to_owned),
+        address_type,
+        endpoints: root.list("endpoints").iter().map(|item| endpoint(item, address_type)).collect(),
+        ports: root.list("ports").iter().map(port).collect(),
+    }
+}
+
+fn endpoint(at: &At<'_>, address_type: AddressType) -> Endpoint {
+    let items = at.list("addresses");
+    if items.is_empty() {
+        at.missing("addresses", "an endpoint needs an address");
+    }
+    for item in items {
+        let text = item.node.text().unwrap_or_default();
+        let fits = match address_type {
+            AddressType::Fqdn => check::is_fqdn(text),
+            AddressType::Ipv4 => text.parse::<Ipv4Addr>().is_ok(),
+            AddressType::Ipv6 => text.parse::<Ipv6Addr>().is_ok(),
+        };
+        if !fits {
+            item.error("wrong-value", format!("{text:?} is not what `addressType` says"));
+        }
+    }
+    let condition = |name| at.field("conditions").and_then(|conditions| conditions.bool(name));
+    let ready = condition("ready").unwrap_or(true);
+    Endpoint {
+        addresses: at.texts("addresses"),
+        ready,
+        serving: condition("serving").unwrap_or(ready),
+        terminating: condition("terminating").unwrap_or(false),
+        node_name: at.text("nodeName").map(str::to_owned),
+        zone: at.text("zone").map(str::to_owned),
+        target: at.field("targetRef").map(|target| Target {
+            kind: target.text("kind").unwrap_or_default().into(),
+            namespace: target.text("namespace").unwrap_or_default().into(),
+            name: target.text("name").unwrap_or_default().into(),
+        }),
+    }
+}
+
+fn port(at: &At<'_>) -> EndpointPort {
+    let name = at.text("name").unwrap_or_default();
+    let number = at.port("port");
+    let transport = at.text("protocol").unwrap_or("TCP");
+    EndpointPort {
+        name: name.into(),
+        number,
+        protocol: Protocol::of_port(transport, at.text("appProtocol"), name, number.unwrap_or(0)),
+    }
+}

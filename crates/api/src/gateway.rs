@@ -1,0 +1,53 @@
+//! Istio's Gateway: what a gateway proxy listens to.
+
+use std::net::IpAddr;
+
+use base::{Host, Labels, Protocol};
+
+mod read;
+
+pub(crate) use read::{FIELDS, read};
+
+/// The servers of the gateway proxies that a selector picks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gateway {
+    /// The labels of the gateway workloads; empty means all of them.
+    pub selector: Labels,
+    /// The servers.
+    pub servers: Vec<Server>,
+}
+
+/// One port of a gateway and the hosts behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// The server's name, empty where none is written.
+    pub name: String,
+    /// The port clients see.
+    pub port: Port,
+    /// The address to listen on; None means all.
+    pub bind: Option<IpAddr>,
+    /// The hosts exposed; never empty.
+    pub hosts: Vec<ServerHost>,
+    /// Whether clients that come without TLS are sent to `https` (`tls.httpsRedirect`).
+    pub redirects: bool,
+}
+
+/// A port of a gateway's server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// The number.
+    pub number: u16,
+    /// The name.
+    pub name: String,
+    /// What it speaks.
+    pub protocol: Protocol,
+}
+
+/// A host and the namespaces whose VirtualServices may claim it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServerHost {
+    /// The namespace; None means any. The Gateway's own `.` has been replaced by its name.
+    pub namespace: Option<String>,
+    /// The host.
+    pub host: Host,
+}

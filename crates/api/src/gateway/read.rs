@@ -1,0 +1,198 @@
+//! The fields of a Gateway, and from a document to a [`Gateway`].
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use base::{Host, Protocol};
+
+use super::{Gateway, Port, Server, ServerHost};
+use crate::check;
+use crate::read::At;
+use crate::schema::{Field, LABELS, PORT, Shape, TEXTS, ok, refused, warned};
+use crate::support::Support;
+
+const EXPOSED: &str = "the hosts would be served without the TLS asked for";
+
+/// Below `spec`.
+pub(crate) const FIELDS: &[Field] =
+    &[ok("selector", LABELS), ok("servers", Shape::List(&Shape::Object(SERVER)))];
+
+const SERVER: &[Field] = &[
+    ok("name", Shape::Text),
+    ok(
+        "port",
+        Shape::Object(&[
+            ok("number", Shape::Int(0, 65535)),
+            ok("name", Shape::Text),
+            Field {
+                name: "protocol",
+                shape: Shape::Text,
+                support: Support::RefusedUnless(
+                    &["HTTP", "HTTP2", "GRPC", "GRPC-WEB"],
+                    "gateways of this version serve HTTP without TLS",
+                ),
+            },
+            warned("targetPort", PORT, "the gateway listens on the port's own number"),
+        ]),
+    ),
+    ok("bind", Shape::Text),
+    ok("hosts", TEXTS),
+    ok("tls", Shape::Object(TLS)),
+    warned("defaultEndpoint", Shape::Text, "requests no route matches are answered with 404"),
+];
+
+const VERSIONS: Shape = Shape::Word(&["TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3"]);
+
+const TLS: &[Field] = &[
+    ok("httpsRedirect", Shape::Bool),
+    refused(
+        "mode",
+        Shape::Word(&[
+            "PASSTHROUGH",
+            "SIMPLE",
+            "MUTUAL",
+            "AUTO_PASSTHROUGH",
+            "ISTIO_MUTUAL",
+            "OPTIONAL_MUTUAL",
+        ]),
+        EXPOSED,
+    ),
+    refused("serverCertificate", Shape::Text, EXPOSED),
+    refused("privateKey", Shape::Text, EXPOSED),
+    refused("caCertificates", Shape::Text, EXPOSED),
+    refused("caCrl", Shape::Text, EXPOSED),
+    refused("credentialName", Shape::Text, EXPOSED),
+    refused("credentialNames", TEXTS, EXPOSED),
+    refused("caCertCredentialName", Shape::Text, EXPOSED),
+    refused(
+        "tlsCertificates",
+        Shape::List(&Shape::Object(&[
+            ok("serverCertificate", Shape::Text),
+            ok("privateKey", Shape::Text),
+            ok("caCertificates", Shape::Text),
+        ])),
+        EXPOSED,
+    ),
+    refused("subjectAltNames", TEXTS, EXPOSED),
+    refused("verifyCertificateSpki", TEXTS, EXPOSED),
+    refused("verifyCertificateHash", TEXTS, EXPOSED),
+    refused("minProtocolVersion", VERSIONS, EXPOSED),
+    refused("maxProtocolVersion", VERSIONS, EXPOSED),
+    refused("cipherSuites", TEXTS, EXPOSED),
+    refused("insecureSkipVerify", Shape::Bool, EXPOSED),
+];
+
+/// Reads `spec`; what is wrong goes to the log.
+pub(crate) fn read(spec: &At<'_>) -> Gateway {
+    let items = spec.list("servers");
+    if items.is_empty() {
+        spec.missing("servers", "a Gateway needs at least one server");
+    }
+    if let Some(selector) = spec.field("selector") {
+        check::labels(&selector);
+    }
+    let mut seen = BTreeSet::new();
+    let mut servers = Vec::new();
+    for item in &items {
+        let Some(server) = server(item) else { continue };
+        if !seen.insert(server.port.name.clone()) {
+            item.error("duplicate-value", format!("the port names are not unique: {:?}", server.port.name));
+        }
+        servers.push(server);
+    }
+    Gateway { selector: spec.labels("selector"), servers }
+}
+
+fn server(at: &At<'_>) -> Option<Server> {
+    let hosts = hosts(at);
+    let bind = bind(at);
+    let redirects = at.field("tls").is_some_and(|tls| tls.bool("httpsRedirect") == Some(true));
+    Some(Server { name: at.text("name").unwrap_or_default().into(), port: port(at)?, bind, hosts, redirects })
+}
+
+fn hosts(at: &At<'_>) -> Vec<ServerHost> {
+    let items = at.list("hosts");
+    if items.is_empty() {
+        at.missing("hosts", "a server needs at least one host");
+    }
+    items.iter().filter_map(server_host).collect()
+}
+
+/// `host`, `namespace/host`, `./host` or `*/host`.
+fn server_host(item: &At<'_>) -> Option<ServerHost> {
+    let text = item.node.text()?;
+    let (namespace, host) = text.split_once('/').unwrap_or(("*", text));
+    let namespace = match namespace {
+        "*" => None,
+        "." => Some(item.context.namespace.to_owned()),
+        label if check::is_label(label) => Some(label.to_owned()),
+        _ => {
+            item.error(
+                "wrong-value",
+                format!("invalid namespace value {namespace:?}; write a name, `.` or `*`"),
+            );
+            return None;
+        }
+    };
+    let fault = check::wildcard_host_error(host).or_else(|| {
+        let is_partial = host.len() > 1 && host.starts_with('*') && !host.starts_with("*.");
+        if is_partial {
+            return Some(format!("partial wildcard {host:?} not allowed; write `*.` and a domain"));
+        }
+        (host != "*" && !host.contains('.'))
+            .then(|| format!("short names such as {host:?} are not allowed here"))
+    });
+    if let Some(message) = fault {
+        item.error("wrong-value", message);
+        return None;
+    }
+    Some(ServerHost { namespace, host: Host::new(host) })
+}
+
+fn bind(at: &At<'_>) -> Option<IpAddr> {
+    let field = at.field("bind")?;
+    let text = field.node.text().filter(|text| !text.is_empty())?;
+    if text.starts_with("unix://") {
+        if at.field("port").and_then(|port| port.port("number")).is_some() {
+            field.error("wrong-value", "the port number must be 0 for a unix domain socket");
+        }
+        field
+            .error("refused-field", "this version refuses it: gateways do not listen on unix domain sockets");
+        return None;
+    }
+    let parsed = text.parse().ok();
+    if parsed.is_none() {
+        field.error("wrong-value", format!("{text} is not a valid IP address"));
+    }
+    parsed
+}
+
+fn port(at: &At<'_>) -> Option<Port> {
+    let Some(port) = at.field("port") else {
+        at.missing("port", "a server needs a port");
+        return None;
+    };
+    let name = port.text("name").unwrap_or_default();
+    if name.is_empty() {
+        port.missing("name", "a port needs a port name");
+    }
+    let protocol = match port.field("protocol") {
+        None => {
+            port.missing("protocol", "a port needs a protocol, for example HTTP");
+            None
+        }
+        Some(field) => {
+            let protocol = field.node.text().and_then(check::protocol);
+            if protocol.is_none() {
+                field.error("wrong-value", "invalid protocol; write HTTP, HTTP2, GRPC or GRPC-WEB");
+            }
+            protocol
+        }
+    };
+    let is_socket = at.text("bind").is_some_and(|bind| bind.starts_with("unix://"));
+    let number = port.port("number");
+    if number.is_none() && !is_socket {
+        port.missing("number", "a port number is between 1 and 65535");
+    }
+    Some(Port { number: number?, name: name.into(), protocol: protocol.unwrap_or(Protocol::Http) })
+}
