@@ -1,0 +1,143 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn gathered(text: &str) -> (Services, Vec<Issue>) {
+    let parsed = api::parse("services.yaml", text.as_bytes());
+    assert!(parsed.refused.is_empty(), "{:#?}", parsed.issues);
+    let mut issues = Vec::new();
+    let set = parsed.resources.into_iter().collect();
+    (gather(&set, &Settings::default(), &mut issues), issues)
+}
+
+fn service<'a>(services: &'a Services, host: &str) -> &'a Service {
+    services.by_host.get(&Host::new(host)).unwrap()
+}
+
+const WEB: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: demo}
+spec:
+  selector: {app: web}
+  ports:
+    - {name: http, port: 80, targetPort: 8080}
+    - {name: http-admin, port: 81, targetPort: admin}
+---
+";
+
+#[test]
+fn workloads_are_selected_by_labels_and_may_name_their_own_ports() {
+    let (services, _) = gathered(&format!(
+        "{WEB}
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {{name: one, namespace: demo}}
+spec: {{address: 10.0.0.1, labels: {{app: web, version: v2}}, ports: {{admin: 9001}}}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {{name: two, namespace: demo}}
+spec: {{address: 10.0.0.2, labels: {{app: web}}, ports: {{http: 9080}}}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {{name: elsewhere, namespace: other}}
+spec: {{address: 10.0.0.3, labels: {{app: web}}}}
+"
+    ));
+
+    let web = service(&services, "web.demo.svc.cluster.local");
+
+    let ports: Vec<_> = web.instances.iter().map(|i| (i.address.as_str(), &i.ports)).collect();
+    assert_eq!(
+        ports,
+        [
+            ("10.0.0.1", &BTreeMap::from([(80, 8080), (81, 9001)])),
+            ("10.0.0.2", &BTreeMap::from([(80, 9080), (81, 81)])),
+        ]
+    );
+    assert_eq!(web.instances[0].workload, "one;demo;web;v2;Kubernetes");
+}
+
+#[test]
+fn endpoint_slices_bring_ready_addresses_and_ports_by_name() {
+    let (services, _) = gathered(&format!(
+        "{WEB}
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: web-x, namespace: demo, labels: {{kubernetes.io/service-name: web}}}}
+addressType: IPv4
+ports:
+  - {{name: http, port: 8088}}
+endpoints:
+  - addresses: [10.0.0.1]
+    conditions: {{ready: true}}
+    targetRef: {{kind: Pod, namespace: demo, name: web-1}}
+  - addresses: [10.0.0.2]
+    conditions: {{ready: false}}
+"
+    ));
+
+    let web = service(&services, "web.demo.svc.cluster.local");
+
+    assert_eq!(web.instances.len(), 1);
+    assert_eq!(web.instances[0].ports, BTreeMap::from([(80, 8088)]));
+    assert_eq!(web.instances[0].workload, "web-1;demo;web;latest;Kubernetes");
+}
+
+#[test]
+fn a_service_comes_before_an_entry_for_its_host() {
+    let (services, issues) = gathered(&format!(
+        "{WEB}
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: mine, namespace: demo}}
+spec:
+  hosts: [web.demo.svc.cluster.local]
+  resolution: DNS
+  ports: [{{number: 443, name: tls, protocol: TLS}}]
+"
+    ));
+
+    assert_eq!(service(&services, "web.demo.svc.cluster.local").ports.len(), 2);
+    assert_eq!(issues.len(), 1);
+    assert_eq!((issues[0].code.as_str(), issues[0].place.line), ("duplicate-host", 16));
+}
+
+#[test]
+fn an_external_name_is_an_alias_of_a_service_and_a_dns_name_elsewhere() {
+    let external = |name: &str, target: &str| {
+        format!(
+            "---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: demo}}\n\
+             spec: {{type: ExternalName, externalName: {target}, ports: [{{port: 80, name: http}}]}}\n"
+        )
+    };
+    let text = [
+        WEB.trim_end_matches("---\n").to_owned(),
+        external("alias", "web.demo.svc.cluster.local"),
+        external("outside", "example.com"),
+    ];
+    let (services, _) = gathered(&text.concat());
+
+    let alias = Host::new("alias.demo.svc.cluster.local");
+    assert_eq!(services.behind(&alias), &Host::new("web.demo.svc.cluster.local"));
+    assert_eq!(service(&services, "web.demo.svc.cluster.local").aliases, [alias]);
+    let outside = service(&services, "outside.demo.svc.cluster.local");
+    assert_eq!(outside.resolution, Resolution::Dns);
+    assert_eq!(outside.instances[0].address, "example.com");
+}
+
+#[test]
+fn networks_are_read_without_their_insignificant_bits() {
+    let text = |network: Option<Network>| network.map(|n| format!("{}/{}", n.address, n.length));
+
+    assert_eq!(text(Network::parse("10.1.2.3")), Some("10.1.2.3/32".into()));
+    assert_eq!(text(Network::parse("10.1.2.3/8")), Some("10.0.0.0/8".into()));
+    assert_eq!(text(Network::parse("10.1.2.3/0")), Some("0.0.0.0/0".into()));
+    assert_eq!(text(Network::parse("1234:1f1::1/16")), Some("1234::/16".into()));
+    assert_eq!(text(Network::parse("::1/0")), Some("::/0".into()));
+    for bad in ["", "10.0.0.0/33", "::/129", "10.0.0.0/-1", "host/8"] {
+        assert_eq!(Network::parse(bad), None, "{bad}");
+    }
+}
