@@ -1,0 +1,24 @@
+//! The HTTP filters Weft has: Envoy's, under Envoy's messages.
+//!
+//! Start at [`register`]; each filter is a module of its name. What is known and knowingly does nothing stands
+//! in `inert`, with the reason; a filter that is in neither place is refused by whoever asks for it, since to
+//! leave out an authorisation would let through what its author meant to stop.
+//!
+//! Never: a filter that speaks to the world itself.
+
+mod compressor;
+mod cors;
+mod fault;
+mod inert;
+#[cfg(test)]
+mod tests_support;
+
+use filter::Registry;
+
+/// Adds every filter of this crate to a registry.
+pub fn register(registry: &mut Registry) {
+    registry.register("envoy.extensions.filters.http.compressor.v3.Compressor", compressor::make);
+    registry.register("envoy.extensions.filters.http.cors.v3.Cors", cors::make);
+    registry.register("envoy.extensions.filters.http.fault.v3.HTTPFault", fault::make);
+    inert::register(registry);
+}

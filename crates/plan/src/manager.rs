@@ -1,0 +1,422 @@
+//! The HTTP side of a filter chain: what is done with each request before and beside routing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::Digest;
+use filter::{Built, Chain, Filter, FilterConfig, Registry};
+use http::HeaderValue;
+use proto::Any;
+use proto::envoy::config::core::v3::HttpProtocolOptions;
+use proto::envoy::config::route::v3::FilterConfig as RouteFilterConfig;
+use proto::envoy::extensions::filters::http::router::v3::Router;
+use proto::envoy::extensions::filters::network::http_connection_manager::v3 as wire;
+use proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
+    RouteSpecifier, StripPortMode,
+};
+use proto::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
+
+use crate::listener::{AccessLog, InertFilter, access_logs};
+use crate::path::PathRules;
+use crate::plan::Routes;
+use crate::read::{At, Within, Wrong, duration, each, flag, limit, named, number, refuse};
+use crate::table::RouteTable;
+
+/// The message that marks the end of every list of HTTP filters.
+const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router";
+
+/// How the HTTP of one filter chain is spoken and routed.
+#[derive(Debug)]
+pub struct HttpManager {
+    /// The prefix of its counters.
+    pub stat_prefix: Arc<str>,
+    /// Where its routes are.
+    pub routes: RouteSource,
+    /// Its HTTP filters.
+    pub filters: Arc<FilterList>,
+    /// Which versions of HTTP a client may speak.
+    pub codec: Codec,
+    /// Whether HTTP/1.0 is answered instead of refused with 426.
+    pub accepts_http_10: bool,
+    /// What becomes of the `server` header.
+    pub server: ServerHeader,
+    /// Whether the client's address is the connection's, and `x-forwarded-*` from it are not believed.
+    pub use_remote_address: bool,
+    /// How many trusted proxies stand in front.
+    pub trusted_hops: u32,
+    /// Whether `x-forwarded-for` is left as it is.
+    pub skip_xff_append: bool,
+    /// Whether the port a request arrived at is told in `x-forwarded-port`.
+    pub append_x_forwarded_port: bool,
+    /// Whether a request gets an id where it has none.
+    pub generate_request_id: bool,
+    /// Whether an id that comes from outside is kept.
+    pub preserve_external_request_id: bool,
+    /// Whether the id is told in the response.
+    pub request_id_in_response: bool,
+    /// What is done to a path before routing.
+    pub path: PathRules,
+    /// What is done to the port in a request's authority before routing.
+    pub strip_port: StripPort,
+    /// Whether a trailing dot of the authority is taken away.
+    pub strip_trailing_dot: bool,
+    /// Ends a request that was silent this long.
+    pub stream_idle_timeout: Option<Duration>,
+    /// Ends a request that has not arrived whole after this time.
+    pub request_timeout: Option<Duration>,
+    /// Ends a request whose head has not arrived whole after this time.
+    pub head_timeout: Option<Duration>,
+    /// Closes a connection without a request after this time.
+    pub idle_timeout: Option<Duration>,
+    /// Closes a connection that is this old.
+    pub max_connection_duration: Option<Duration>,
+    /// Ends a request and its response that take longer.
+    pub max_stream_duration: Option<Duration>,
+    /// How many requests a connection may carry.
+    pub max_requests_per_connection: Option<u32>,
+    /// How many bytes a request's head may have.
+    pub max_head_bytes: u32,
+    /// How many headers a request may have.
+    pub max_headers: u32,
+    /// The protocols, in lower case, a connection may be upgraded to.
+    pub upgrades: Vec<Box<str>>,
+    /// Where requests are logged.
+    pub access_log: Vec<AccessLog>,
+    /// What is done with the header that names a client's certificate.
+    pub client_certificate: ClientCertificate,
+    /// How `100-continue` is treated: passed on to the upstream instead of answered.
+    pub passes_100_continue: bool,
+    /// The name put into `via`.
+    pub via: Option<HeaderValue>,
+    /// The share of requests that begin a trace, in percent; none without tracing.
+    pub trace_sampling: Option<f64>,
+}
+
+/// Where routes are.
+#[derive(Clone, Debug)]
+pub enum RouteSource {
+    /// In the listener itself.
+    Inline(Arc<Routes>),
+    /// In a RouteConfiguration of this name.
+    Named(Arc<str>),
+}
+
+/// Which versions of HTTP are spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// As the first bytes say.
+    Auto,
+    /// HTTP/1 only.
+    Http1,
+    /// HTTP/2 only.
+    Http2,
+}
+
+/// What becomes of a response's `server` header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerHeader {
+    /// It is this unless the upstream set one.
+    AppendIfAbsent(HeaderValue),
+    /// It is always this.
+    Overwrite(HeaderValue),
+    /// It stays as it is, or absent.
+    PassThrough,
+}
+
+/// What is done to the port in an authority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StripPort {
+    /// It is always taken away.
+    Any,
+    /// It is taken away where it is the listener's.
+    Matching,
+    /// Nothing.
+    Never,
+}
+
+/// What is done with `x-forwarded-client-cert`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// Always passed on.
+    AlwaysForwardOnly,
+    /// Passed on with the client's appended, over mutual TLS.
+    AppendForward,
+    /// Passed on over mutual TLS.
+    ForwardOnly,
+    /// Taken away.
+    Sanitize,
+    /// Replaced by the client's, over mutual TLS.
+    SanitizeSet,
+}
+
+impl HttpManager {
+    pub(crate) fn compile(message: &wire::HttpConnectionManager, registry: &Registry) -> Result<Self, Wrong> {
+        refuse_fields(message)?;
+        let common = message.common_http_protocol_options.unwrap_or_default();
+        refuse(
+            common.headers_with_underscores_action != 0,
+            "common_http_protocol_options.headers_with_underscores_action",
+        )?;
+        let http1 = message.http_protocol_options.as_ref();
+        let filters = Arc::new(FilterList::compile(&message.http_filters, registry)?);
+        Ok(Self {
+            stat_prefix: message.stat_prefix.as_str().into(),
+            routes: route_source(message, &filters, registry)?,
+            filters,
+            codec: match message.codec_type {
+                0 => Codec::Auto,
+                1 => Codec::Http1,
+                2 => Codec::Http2,
+                _ => return Err(Wrong::new("codec_type", "only AUTO, HTTP1 and HTTP2 are supported")),
+            },
+            accepts_http_10: http1.is_some_and(|http1| http1.accept_http_10),
+            server: server_header(message)?,
+            use_remote_address: flag(&message.use_remote_address, false),
+            trusted_hops: message.xff_num_trusted_hops,
+            skip_xff_append: message.skip_xff_append,
+            append_x_forwarded_port: message.append_x_forwarded_port,
+            generate_request_id: flag(&message.generate_request_id, true),
+            preserve_external_request_id: message.preserve_external_request_id,
+            request_id_in_response: message.always_set_request_id_in_response,
+            path: PathRules::compile(message)?,
+            strip_port: match (&message.strip_port_mode, message.strip_matching_host_port) {
+                (Some(StripPortMode::StripAnyHostPort(true)), _) => StripPort::Any,
+                (_, true) => StripPort::Matching,
+                (_, false) => StripPort::Never,
+            },
+            strip_trailing_dot: message.strip_trailing_host_dot,
+            stream_idle_timeout: or(duration(&message.stream_idle_timeout, "stream_idle_timeout")?, 300),
+            request_timeout: limit(&message.request_timeout, "request_timeout")?,
+            head_timeout: limit(&message.request_headers_timeout, "request_headers_timeout")?,
+            idle_timeout: or(idle_timeout(&common)?, 3600),
+            max_connection_duration: limit(
+                &common.max_connection_duration,
+                "common_http_protocol_options.max_connection_duration",
+            )?,
+            max_stream_duration: limit(
+                &common.max_stream_duration,
+                "common_http_protocol_options.max_stream_duration",
+            )?,
+            max_requests_per_connection: number(&common.max_requests_per_connection).filter(|n| *n > 0),
+            max_head_bytes: number(&message.max_request_headers_kb).unwrap_or(60).saturating_mul(1024),
+            max_headers: number(&common.max_headers_count).unwrap_or(100),
+            upgrades: upgrades(message)?,
+            access_log: access_logs(&message.access_log)?,
+            client_certificate: match message.forward_client_cert_details {
+                1 => ClientCertificate::ForwardOnly,
+                2 => ClientCertificate::AppendForward,
+                3 => ClientCertificate::SanitizeSet,
+                4 => ClientCertificate::AlwaysForwardOnly,
+                _ => ClientCertificate::Sanitize,
+            },
+            passes_100_continue: message.proxy_100_continue,
+            via: Some(message.via.as_str())
+                .filter(|v| !v.is_empty())
+                .map(|v| header_value(v, "via"))
+                .transpose()?,
+            trace_sampling: message.tracing.as_ref().map(|tracing| {
+                let percent =
+                    |p: &Option<proto::envoy::r#type::v3::Percent>| p.as_ref().map_or(100.0, |p| p.value);
+                percent(&tracing.random_sampling).min(percent(&tracing.overall_sampling))
+            }),
+        })
+    }
+}
+
+/// What would change what a request is, who may send it, or what is answered.
+fn refuse_fields(message: &wire::HttpConnectionManager) -> Result<(), Wrong> {
+    refuse(message.local_reply_config.is_some(), "local_reply_config")?;
+    refuse(!message.original_ip_detection_extensions.is_empty(), "original_ip_detection_extensions")?;
+    refuse(!message.early_header_mutation_extensions.is_empty(), "early_header_mutation_extensions")?;
+    refuse(message.path_normalization_options.is_some(), "path_normalization_options")?;
+    refuse(message.typed_header_validation_config.is_some(), "typed_header_validation_config")?;
+    refuse(message.forward_client_cert_matcher.is_some(), "forward_client_cert_matcher")?;
+    refuse(message.scheme_header_transformation.is_some(), "scheme_header_transformation")?;
+    refuse(flag(&message.add_user_agent, false), "add_user_agent")
+}
+
+fn route_source(
+    message: &wire::HttpConnectionManager,
+    filters: &FilterList,
+    registry: &Registry,
+) -> Result<RouteSource, Wrong> {
+    match &message.route_specifier {
+        Some(RouteSpecifier::Rds(rds)) => {
+            Ok(RouteSource::Named(named(&rds.route_config_name, "rds.route_config_name")?))
+        }
+        Some(RouteSpecifier::RouteConfig(config)) => {
+            let table = Arc::new(RouteTable::compile(config).within("route_config")?);
+            Ok(RouteSource::Inline(Arc::new(Routes::bind(filters, table, registry).at("route_config")?)))
+        }
+        Some(RouteSpecifier::ScopedRoutes(_)) => Err(Wrong::new("scoped_routes", "is not supported")),
+        None => Err(Wrong::new("route_specifier", "is missing")),
+    }
+}
+
+fn server_header(message: &wire::HttpConnectionManager) -> Result<ServerHeader, Wrong> {
+    let name = if message.server_name.is_empty() { "envoy" } else { &message.server_name };
+    let name = header_value(name, "server_name")?;
+    match message.server_header_transformation {
+        0 => Ok(ServerHeader::Overwrite(name)),
+        1 => Ok(ServerHeader::AppendIfAbsent(name)),
+        2 => Ok(ServerHeader::PassThrough),
+        other => Err(Wrong::new("server_header_transformation", format!("{other} is not known"))),
+    }
+}
+
+fn header_value(text: &str, path: &str) -> Result<HeaderValue, Wrong> {
+    HeaderValue::from_str(text).map_err(|_| Wrong::new(path, format!("{text:?} is not a header value")))
+}
+
+fn idle_timeout(common: &HttpProtocolOptions) -> Result<Option<Duration>, Wrong> {
+    duration(&common.idle_timeout, "common_http_protocol_options.idle_timeout")
+}
+
+/// An absent limit is the default, a limit of zero is none.
+fn or(set: Option<Duration>, default: u64) -> Option<Duration> {
+    set.or(Some(Duration::from_secs(default))).filter(|limit| !limit.is_zero())
+}
+
+fn upgrades(message: &wire::HttpConnectionManager) -> Result<Vec<Box<str>>, Wrong> {
+    let all = each(&message.upgrade_configs, "upgrade_configs", |upgrade| {
+        refuse(!upgrade.filters.is_empty(), "filters")?;
+        let kind = named(&upgrade.upgrade_type, "upgrade_type")?.to_ascii_lowercase();
+        refuse(kind == "connect" || kind == "connect-udp", "upgrade_type")?;
+        Ok(flag(&upgrade.enabled, true).then(|| kind.into_boxed_str()))
+    })?;
+    Ok(all.into_iter().flatten().collect())
+}
+
+/// The HTTP filters of a manager, from which the chain of each route is made.
+#[derive(Debug)]
+pub struct FilterList {
+    digest: Digest,
+    entries: Vec<Entry>,
+    /// Those that do nothing on any route.
+    pub inert: Vec<InertFilter>,
+    /// Whether headers of Envoy's own kind (`x-envoy-…`) are left out.
+    pub suppress_envoy_headers: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    name: Arc<str>,
+    any: Any,
+    disabled: bool,
+}
+
+impl FilterList {
+    fn compile(messages: &[wire::HttpFilter], registry: &Registry) -> Result<Self, Wrong> {
+        let mut list = Self {
+            digest: Digest::default(),
+            entries: Vec::new(),
+            inert: Vec::new(),
+            suppress_envoy_headers: false,
+        };
+        let Some((last, before)) = messages.split_last() else {
+            return Err(Wrong::new("http_filters", "is empty"));
+        };
+        for (i, message) in before.iter().enumerate() {
+            list.add(message, registry).within(format_args!("http_filters[{i}]"))?;
+        }
+        let path = format!("http_filters[{}]", before.len());
+        let any = typed(last).within(&path)?;
+        if proto::any::type_name(&any.type_url) != ROUTER {
+            return Err(Wrong::new(path, "the last filter must be the router"));
+        }
+        let router: Router = proto::any::unpack(any).at("typed_config").within(&path)?;
+        refuse(!router.upstream_http_filters.is_empty(), "upstream_http_filters").within(&path)?;
+        list.suppress_envoy_headers = router.suppress_envoy_headers;
+        let content: Vec<_> =
+            list.entries.iter().map(|e| (&e.name, &e.any.type_url, &e.any.value, e.disabled)).collect();
+        list.digest = Digest::of_value(&content);
+        // A filter that cannot be made at all must be refused with its listener, not with the first route.
+        list.chain(&[], registry).map_err(|why| Wrong::new("http_filters", why))?;
+        Ok(list)
+    }
+
+    fn add(&mut self, message: &wire::HttpFilter, registry: &Registry) -> Result<(), Wrong> {
+        let any = match typed(message) {
+            Ok(any) => any,
+            Err(_) if message.is_optional => return Ok(()),
+            Err(wrong) => return Err(wrong),
+        };
+        let kind = filter::kind(any).at("typed_config")?;
+        if kind == ROUTER {
+            return Err(Wrong::new("typed_config", "the router must be the last filter"));
+        }
+        let reason = match registry.inert_reason(&kind) {
+            None if message.is_optional && !registry.knows(&kind) => Some("it is optional and not known"),
+            reason => reason,
+        };
+        if let Some(reason) = reason {
+            let name = message.name.as_str().into();
+            self.inert.push(InertFilter { name, message: kind.as_ref().into(), reason });
+            return Ok(());
+        }
+        self.entries.push(Entry {
+            name: named(&message.name, "name")?,
+            any: any.clone(),
+            disabled: message.disabled,
+        });
+        Ok(())
+    }
+
+    /// Lists of one digest make the same chains.
+    pub(crate) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The names of the filters that routes can configure.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.entries.iter().map(|entry| &entry.name)
+    }
+
+    /// The chain of a route, from the most specific configuration there is for each filter.
+    pub(crate) fn chain(
+        &self,
+        overrides: &[(&Arc<str>, &Any)],
+        registry: &Registry,
+    ) -> Result<Chain, String> {
+        let mut filters: Vec<Arc<dyn Filter>> = Vec::new();
+        for entry in &self.entries {
+            let found = overrides.iter().find(|(name, _)| **name == entry.name).map(|(_, any)| *any);
+            let route = Override::read(found)?;
+            if route.disabled.unwrap_or(entry.disabled) {
+                continue;
+            }
+            let config =
+                FilterConfig { name: &entry.name, listener: &entry.any, route: route.config.as_ref() };
+            if let Built::Filter(filter) = registry.make(config)? {
+                filters.push(filter);
+            }
+        }
+        Ok(Chain::new(filters))
+    }
+}
+
+/// What a route says about one filter.
+struct Override {
+    config: Option<Any>,
+    /// None where the listener decides.
+    disabled: Option<bool>,
+}
+
+impl Override {
+    fn read(any: Option<&Any>) -> Result<Self, String> {
+        let Some(any) = any else { return Ok(Self { config: None, disabled: None }) };
+        if proto::any::type_name(&any.type_url) != "envoy.config.route.v3.FilterConfig" {
+            return Ok(Self { config: Some(any.clone()), disabled: Some(false) });
+        }
+        let wrapped: RouteFilterConfig = proto::any::unpack(any)?;
+        Ok(Self { config: wrapped.config, disabled: Some(wrapped.disabled) })
+    }
+}
+
+fn typed(message: &wire::HttpFilter) -> Result<&Any, Wrong> {
+    match &message.config_type {
+        Some(ConfigType::TypedConfig(any)) => Ok(any),
+        Some(ConfigType::ConfigDiscovery(_)) => Err(Wrong::new("config_discovery", "is not supported")),
+        None => Err(Wrong::new("typed_config", "is missing")),
+    }
+}
