@@ -1,0 +1,442 @@
+//! One stream of the server: who asked for what, what was sent, and what is due.
+//!
+//! One response per type is under way at a time; what changes meanwhile is merged into the next. What is new goes
+//! out in the order of [`TypeUrl`], listeners and routes waiting until the clusters they may name are in force;
+//! clusters and endpoints leave last, when no route names them any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use proto::Any;
+use proto::envoy::config::core::v3::ControlPlane;
+use proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
+
+use crate::{Feed, Served, TypeStatus, TypeUrl};
+
+/// The subscription that means everything of its type.
+const WILDCARD: &str = "*";
+
+/// How many names one stream may subscribe to, per type.
+const MAX_NAMES: usize = 100_000;
+
+/// How long a resource name may be.
+const MAX_NAME: usize = 4096;
+
+/// A request that ends the stream.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unfit {
+    /// A name longer than any resource's.
+    #[error("a resource name of {0} bytes")]
+    LongName(usize),
+    /// More names than one proxy can need.
+    #[error("{0}: more than {MAX_NAMES} names")]
+    ManyNames(TypeUrl),
+}
+
+/// The protocol's state for one stream.
+#[derive(Debug)]
+pub(crate) struct Session {
+    subscriptions: BTreeMap<TypeUrl, Subscription>,
+    /// Answers about types that are not served.
+    strange: Vec<DeltaDiscoveryResponse>,
+    nonces: u64,
+    generation: u64,
+    settled: Option<u64>,
+    /// Whether what waits for others has waited long enough.
+    released: bool,
+}
+
+/// The state of one type.
+#[derive(Debug, Default)]
+struct Subscription {
+    /// Whether everything is subscribed to.
+    wildcard: bool,
+    /// The names subscribed to one by one.
+    names: BTreeSet<Arc<str>>,
+    /// The version of each resource the proxy was last told; `None` that there is none of that name.
+    told: BTreeMap<Arc<str>, Option<Arc<str>>>,
+    /// Names to answer whether or not anything changed.
+    due: BTreeSet<Arc<str>>,
+    /// Whether everything must be compared with what was told.
+    stale: bool,
+    /// Whether a response must be sent even if it is empty.
+    unanswered: bool,
+    /// Whether resources that went have not been told of.
+    leaving: bool,
+    under_way: Option<UnderWay>,
+    status: TypeStatus,
+}
+
+/// A response neither accepted nor refused.
+#[derive(Debug)]
+struct UnderWay {
+    nonce: String,
+    generation: u64,
+    /// Whether listeners and routes may name what is in it for the first time.
+    leads: bool,
+}
+
+/// What a response will say.
+#[derive(Default)]
+struct Difference {
+    added: Vec<Arc<Served>>,
+    removed: Vec<Arc<str>>,
+}
+
+impl Session {
+    /// Begins a stream at a generation.
+    pub(crate) fn new(generation: u64) -> Session {
+        Session {
+            subscriptions: BTreeMap::new(),
+            strange: Vec::new(),
+            nonces: 0,
+            generation,
+            settled: None,
+            released: false,
+        }
+    }
+
+    /// Takes in a request.
+    ///
+    /// # Errors
+    /// The stream must end.
+    pub(crate) fn request(
+        &mut self,
+        request: &DeltaDiscoveryRequest,
+        feed: &mut dyn Feed,
+    ) -> Result<(), Unfit> {
+        let (subscribe, unsubscribe) =
+            (&request.resource_names_subscribe, &request.resource_names_unsubscribe);
+        if let Some(long) = subscribe.iter().find(|name| name.len() > MAX_NAME) {
+            return Err(Unfit::LongName(long.len()));
+        }
+        let Some(ty) = TypeUrl::of(&request.type_url) else {
+            self.answer_stranger(request);
+            return Ok(());
+        };
+        let subscription = self.subscriptions.entry(ty).or_insert_with(|| Subscription::open(ty, request));
+        if let Some(answered) = subscription.take_answered(&request.response_nonce) {
+            match &request.error_detail {
+                None => {
+                    subscription.status.accepted(&answered);
+                    feed.acked(ty);
+                }
+                Some(error) => {
+                    subscription.status.refused = Some(error.message.clone());
+                    feed.nacked(ty, answered.generation, &error.message);
+                }
+            }
+        }
+        subscribe.iter().for_each(|name| subscription.subscribe(name));
+        unsubscribe.iter().for_each(|name| subscription.unsubscribe(name));
+        if subscription.names.len() > MAX_NAMES {
+            return Err(Unfit::ManyNames(ty));
+        }
+        Ok(())
+    }
+
+    /// Takes notice that the feed has moved to another generation.
+    pub(crate) fn refreshed(&mut self, generation: u64) {
+        self.generation = generation;
+        self.released = false;
+        self.subscriptions.values_mut().for_each(|subscription| subscription.stale = true);
+    }
+
+    /// Everything that may be sent now, in order.
+    pub(crate) fn responses(&mut self, feed: &mut dyn Feed) -> Vec<DeltaDiscoveryResponse> {
+        let mut responses = std::mem::take(&mut self.strange);
+        for ty in TypeUrl::ALL {
+            if !self.waits(ty) {
+                responses.extend(self.response(ty, false, feed));
+            }
+        }
+        if self.may_remove() {
+            for ty in [TypeUrl::Cluster, TypeUrl::Endpoint] {
+                responses.extend(self.response(ty, true, feed));
+            }
+        }
+        responses
+    }
+
+    /// Whether something is due that waits for other types; the shell then lets a bounded time pass.
+    pub(crate) fn is_held(&self) -> bool {
+        let waits =
+            |ty: TypeUrl| self.waits(ty) && self.subscriptions.get(&ty).is_some_and(Subscription::is_due);
+        !self.released && (TypeUrl::ALL.into_iter().any(waits) || self.is_leaving())
+    }
+
+    /// Lets pass what waits, until the next generation.
+    pub(crate) fn release(&mut self) {
+        self.released = true;
+    }
+
+    /// The generation that has just been settled, told once.
+    pub(crate) fn settle(&mut self) -> Option<u64> {
+        let asked = |ty| self.subscriptions.contains_key(&ty);
+        let settled = asked(TypeUrl::Cluster)
+            && asked(TypeUrl::Listener)
+            && self.subscriptions.values().all(|subscription| !subscription.is_busy());
+        if !settled || self.settled == Some(self.generation) {
+            return None;
+        }
+        self.settled = Some(self.generation);
+        self.settled
+    }
+
+    /// What was sent and answered, per type.
+    pub(crate) fn status(&self) -> BTreeMap<TypeUrl, TypeStatus> {
+        self.subscriptions.iter().map(|(ty, subscription)| (*ty, subscription.status.clone())).collect()
+    }
+
+    /// Answers names of a type that is not served here with their absence: no name stays unanswered.
+    fn answer_stranger(&mut self, request: &DeltaDiscoveryRequest) {
+        let names = request.resource_names_subscribe.iter();
+        let removed_resources: Vec<String> = names.filter(|name| *name != WILDCARD).cloned().collect();
+        if !removed_resources.is_empty() {
+            let type_url = request.type_url.clone();
+            let nonce = self.next_nonce();
+            let generation = self.generation.to_string();
+            self.strange
+                .push(DeltaDiscoveryResponse { removed_resources, ..envelope(type_url, nonce, generation) });
+        }
+    }
+
+    /// Whether a type must not be sent yet: a listener or route may name a cluster that is not in force.
+    fn waits(&self, ty: TypeUrl) -> bool {
+        let leads = |ty| self.subscriptions.get(&ty).is_some_and(|subscription| subscription.leads(ty));
+        matches!(ty, TypeUrl::Listener | TypeUrl::Route)
+            && !self.released
+            && (leads(TypeUrl::Cluster) || leads(TypeUrl::Endpoint))
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.subscriptions.values().any(|subscription| subscription.leaving)
+    }
+
+    /// Whether no listener or route the proxy has can name a cluster that went. A proxy that has not asked for
+    /// listeners may still hold some from an earlier stream.
+    fn may_remove(&self) -> bool {
+        let idle = |ty| self.subscriptions.get(&ty).is_none_or(|subscription| !subscription.is_busy());
+        let quiet = self.subscriptions.contains_key(&TypeUrl::Listener)
+            && idle(TypeUrl::Listener)
+            && idle(TypeUrl::Route);
+        self.is_leaving() && (quiet || self.released)
+    }
+
+    /// Makes the next response of a type, if one is due and none under way.
+    fn response(
+        &mut self,
+        ty: TypeUrl,
+        leaving: bool,
+        feed: &mut dyn Feed,
+    ) -> Option<DeltaDiscoveryResponse> {
+        let subscription = self.subscriptions.get_mut(&ty)?;
+        let wanted = if leaving { subscription.leaving } else { subscription.is_due() };
+        if subscription.under_way.is_some() || !wanted {
+            return None;
+        }
+        let mut difference = subscription.difference(ty, leaving, feed);
+        let leads = subscription.leads_with(ty, &difference);
+        if leaving {
+            subscription.leaving = false;
+        } else if matches!(ty, TypeUrl::Cluster | TypeUrl::Endpoint) {
+            subscription.defer(&mut difference);
+        }
+        let unanswered = std::mem::take(&mut subscription.unanswered);
+        subscription.tell(&difference);
+        if difference.added.is_empty() && difference.removed.is_empty() && !unanswered {
+            return None;
+        }
+        if ty == TypeUrl::Cluster {
+            self.warm(&difference);
+        }
+
+        let nonce = self.next_nonce();
+        let generation = self.generation;
+        let subscription = self.subscriptions.get_mut(&ty)?;
+        subscription.status.nonce_sent.clone_from(&nonce);
+        subscription.status.version_sent = generation.to_string();
+        subscription.under_way = Some(UnderWay { nonce: nonce.clone(), generation, leads });
+        Some(DeltaDiscoveryResponse {
+            resources: difference.added.iter().map(|served| resource(ty, served)).collect(),
+            removed_resources: difference.removed.iter().map(|name| name.to_string()).collect(),
+            ..envelope(ty.as_str().to_owned(), nonce, generation.to_string())
+        })
+    }
+
+    /// Makes the endpoints of clusters being sent due: Envoy warms a changed cluster anew and waits for them,
+    /// without asking again.
+    fn warm(&mut self, clusters: &Difference) {
+        if let Some(endpoints) = self.subscriptions.get_mut(&TypeUrl::Endpoint) {
+            let names = clusters.added.iter().filter_map(|served| endpoints.names.get(&served.name));
+            let names: Vec<Arc<str>> = names.cloned().collect();
+            endpoints.due.extend(names);
+        }
+    }
+
+    fn next_nonce(&mut self) -> String {
+        self.nonces += 1;
+        format!("{:x}", self.nonces)
+    }
+}
+
+impl Subscription {
+    /// Begins with the first request of a type: without names it means everything, and what the proxy brings from
+    /// an earlier stream counts as told.
+    fn open(ty: TypeUrl, request: &DeltaDiscoveryRequest) -> Subscription {
+        let names: BTreeSet<&String> = request.resource_names_subscribe.iter().collect();
+        let wildcard = ty.is_wildcard() && names.is_empty();
+        let held = request.initial_resource_versions.iter();
+        let held = held.filter(|(name, _)| ty.is_wildcard() || names.contains(name));
+        let told =
+            held.map(|(name, version)| (name.as_str().into(), Some(version.as_str().into()))).collect();
+        Subscription { wildcard, told, stale: true, unanswered: wildcard, ..Default::default() }
+    }
+
+    fn subscribe(&mut self, name: &str) {
+        if name == WILDCARD {
+            self.wildcard = true;
+            self.stale = true;
+            self.unanswered = true;
+        } else {
+            // Even one subscribed to already: the proxy may have dropped it and changed its mind.
+            let name: Arc<str> = name.into();
+            self.names.insert(name.clone());
+            self.due.insert(name);
+        }
+    }
+
+    fn unsubscribe(&mut self, name: &str) {
+        if name == WILDCARD {
+            self.wildcard = false;
+            self.unanswered = false;
+            self.told.retain(|name, _| self.names.contains(name));
+            self.due.retain(|name| self.names.contains(name));
+        } else if self.names.remove(name) {
+            if self.wildcard {
+                // Everything still includes it, or must be seen not to.
+                self.due.insert(name.into());
+            } else {
+                self.due.remove(name);
+                self.told.remove(name);
+            }
+        }
+    }
+
+    /// Takes the response under way when the nonce is its own; another nonce answers one long superseded.
+    fn take_answered(&mut self, nonce: &str) -> Option<UnderWay> {
+        self.under_way.take_if(|under_way| under_way.nonce == nonce)
+    }
+
+    fn is_due(&self) -> bool {
+        self.stale || self.unanswered || !self.due.is_empty()
+    }
+
+    fn is_busy(&self) -> bool {
+        self.is_due() || self.leaving || self.under_way.is_some()
+    }
+
+    /// Whether something that listeners and routes may name for the first time is not in force yet. What is due
+    /// behind a response under way may be such: it is not known before it is made.
+    fn leads(&self, ty: TypeUrl) -> bool {
+        let behind = !self.due.is_empty() || self.stale && ty == TypeUrl::Cluster;
+        self.under_way.as_ref().is_some_and(|under_way| under_way.leads || behind)
+    }
+
+    /// Whether a response gives listeners and routes something new to name: clusters, and the first endpoints of
+    /// clusters; later endpoints change nothing for them.
+    fn leads_with(&self, ty: TypeUrl, difference: &Difference) -> bool {
+        match ty {
+            TypeUrl::Cluster => !difference.added.is_empty(),
+            TypeUrl::Endpoint => !self.due.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Compares what there is with what was told.
+    fn difference(&self, ty: TypeUrl, leaving: bool, feed: &mut dyn Feed) -> Difference {
+        let mut difference = Difference::default();
+        let mut present = BTreeMap::new();
+        if self.stale || leaving {
+            if self.wildcard {
+                present.extend(feed.all(ty).into_iter().map(|served| (served.name.clone(), served)));
+            }
+            for name in self.names.iter().chain(&self.due) {
+                if !present.contains_key(name)
+                    && let Some(served) = feed.named(ty, name)
+                {
+                    present.insert(name.clone(), served);
+                }
+            }
+            let told =
+                self.told.iter().filter(|(name, version)| version.is_some() && !present.contains_key(*name));
+            difference
+                .removed
+                .extend(told.map(|(name, _)| name.clone()).filter(|name| !self.due.contains(name)));
+        } else {
+            for name in &self.due {
+                present.extend(feed.named(ty, name).map(|served| (name.clone(), served)));
+            }
+        }
+        difference.removed.extend(self.due.iter().filter(|name| !present.contains_key(*name)).cloned());
+        let news = present.into_iter().filter(|(name, served)| {
+            self.due.contains(name) || self.told.get(name) != Some(&Some(served.version.clone()))
+        });
+        difference.added.extend(news.map(|(_, served)| served));
+        difference
+    }
+
+    /// Keeps back the absence of what the proxy has, and remembers that there is such.
+    fn defer(&mut self, difference: &mut Difference) {
+        let all = difference.removed.len();
+        difference.removed.retain(|name| !matches!(self.told.get(name), Some(Some(_))));
+        let kept_back = difference.removed.len() < all;
+        self.leaving = kept_back || self.leaving && !self.stale;
+    }
+
+    /// Notes what a response tells.
+    fn tell(&mut self, difference: &Difference) {
+        for served in &difference.added {
+            self.told.insert(served.name.clone(), Some(served.version.clone()));
+        }
+        for name in &difference.removed {
+            if self.names.contains(name) {
+                self.told.insert(name.clone(), None);
+            } else {
+                self.told.remove(name);
+            }
+        }
+        self.stale = false;
+        self.due.clear();
+    }
+}
+
+impl TypeStatus {
+    fn accepted(&mut self, answered: &UnderWay) {
+        self.nonce_acked.clone_from(&answered.nonce);
+        self.version_acked = answered.generation.to_string();
+        self.refused = None;
+    }
+}
+
+fn envelope(type_url: String, nonce: String, generation: String) -> DeltaDiscoveryResponse {
+    DeltaDiscoveryResponse {
+        system_version_info: generation,
+        type_url,
+        nonce,
+        control_plane: Some(ControlPlane { identifier: "weft".to_owned() }),
+        ..Default::default()
+    }
+}
+
+fn resource(ty: TypeUrl, served: &Served) -> Resource {
+    Resource {
+        name: served.name.to_string(),
+        version: served.version.to_string(),
+        resource: Some(Any { type_url: ty.as_str().to_owned(), value: served.value.to_vec() }),
+        ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

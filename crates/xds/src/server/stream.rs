@@ -1,0 +1,191 @@
+//! One stream: waits for whatever happens next, lets the session decide, hands out its responses.
+//!
+//! The stream drives itself while it is polled, so nothing is read while the proxy does not take what it is sent.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures_util::Stream;
+use futures_util::stream;
+use proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+use tokio::sync::watch;
+use tokio::time::{Sleep, sleep, timeout};
+use tonic::{Status, Streaming};
+
+use crate::core::server::Session;
+use crate::{Connection, Connections, Feed, Supply};
+
+/// How long a proxy may take to say who it is.
+const INTRODUCTION: Duration = Duration::from_secs(10);
+
+/// How long routes wait for the clusters they name: Envoy acknowledges these once they are warm.
+const HOLD: Duration = Duration::from_secs(3);
+
+/// A stream whose proxy has not said who it is.
+pub(super) struct Stranger {
+    pub(super) id: String,
+    pub(super) peer: SocketAddr,
+    pub(super) supply: Arc<dyn Supply>,
+    pub(super) connections: Connections,
+    pub(super) closed: watch::Receiver<bool>,
+    pub(super) requests: Streaming<DeltaDiscoveryRequest>,
+}
+
+/// The responses to one stream of requests, until either side ends it.
+pub(super) fn responses(
+    stranger: Stranger,
+) -> impl Stream<Item = Result<DeltaDiscoveryResponse, Status>> + Send {
+    stream::unfold(State::Strange(Box::new(stranger)), |state| async {
+        let mut served = match state {
+            State::Over => return None,
+            State::Known(served) => served,
+            State::Strange(stranger) => match stranger.meet().await {
+                Ok(Some(served)) => Box::new(served),
+                Ok(None) => return None,
+                Err(status) => return Some((Err(status), State::Over)),
+            },
+        };
+        match served.next().await {
+            Ok(Some(response)) => Some((Ok(response), State::Known(served))),
+            Ok(None) => None,
+            Err(status) => Some((Err(status), State::Over)),
+        }
+    })
+}
+
+enum State {
+    Known(Box<Served>),
+    Over,
+    Strange(Box<Stranger>),
+}
+
+impl Stranger {
+    /// Waits for the first request, which says who the proxy is, and opens its feed.
+    async fn meet(mut self) -> Result<Option<Served>, Status> {
+        let first = tokio::select! {
+            () = over(&mut self.closed) => return Err(closing()),
+            first = timeout(INTRODUCTION, self.requests.message()) => first,
+        };
+        let first = first.map_err(|_| Status::deadline_exceeded("no request came"))?;
+        let Some(first) = first? else { return Ok(None) };
+        let Some(node) = &first.node else {
+            return Err(Status::invalid_argument("the first request does not say which node it is from"));
+        };
+        let mut feed = self.supply.open(&self.id, node).inspect_err(|reason| {
+            tracing::warn!(node = node.id, peer = %self.peer, %reason, "proxy turned away");
+        })?;
+
+        let entry = Connection {
+            id: self.id,
+            node: node.id.clone(),
+            peer: self.peer.to_string(),
+            since: SystemTime::now(),
+            settled: 0,
+            types: Default::default(),
+        };
+        tracing::info!(node = entry.node, peer = entry.peer, connection = entry.id, "proxy connected");
+        let mut changes = feed.changed();
+        changes.mark_unchanged();
+        let session = Session::new(feed.refresh());
+        let (requests, connections, closed) = (self.requests, self.connections, self.closed);
+        let (ready, hold) = (VecDeque::new(), None);
+        let mut served = Served { requests, feed, session, changes, ready, hold, entry, connections, closed };
+        served.take(&first)?;
+        Ok(Some(served))
+    }
+}
+
+/// A stream whose proxy is known.
+struct Served {
+    requests: Streaming<DeltaDiscoveryRequest>,
+    feed: Box<dyn Feed>,
+    session: Session,
+    changes: watch::Receiver<u64>,
+    ready: VecDeque<DeltaDiscoveryResponse>,
+    /// Runs while something waits for other types.
+    hold: Option<Pin<Box<Sleep>>>,
+    entry: Connection,
+    connections: Connections,
+    closed: watch::Receiver<bool>,
+}
+
+impl Served {
+    /// The next response; `None` when the proxy has ended the stream.
+    async fn next(&mut self) -> Result<Option<DeltaDiscoveryResponse>, Status> {
+        loop {
+            if let Some(response) = self.ready.pop_front() {
+                return Ok(Some(response));
+            }
+            let hold = async {
+                match &mut self.hold {
+                    Some(hold) => hold.await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = over(&mut self.closed) => return Err(closing()),
+                request = self.requests.message() => match request? {
+                    Some(request) => self.take(&request)?,
+                    None => return Ok(None),
+                },
+                changed = self.changes.changed() => {
+                    changed.map_err(|_| closing())?;
+                    self.session.refreshed(self.feed.refresh());
+                    self.advance();
+                }
+                () = hold => {
+                    self.hold = None;
+                    self.session.release();
+                    self.advance();
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, request: &DeltaDiscoveryRequest) -> Result<(), Status> {
+        if let Some(error) = &request.error_detail {
+            let (node, types) = (&self.entry.node, proto::any::type_name(&request.type_url));
+            tracing::warn!(node, types, error = error.message, "proxy refused what it was sent");
+        }
+        let taken = self.session.request(request, self.feed.as_mut());
+        taken.map_err(|unfit| Status::resource_exhausted(unfit.to_string()))?;
+        self.advance();
+        Ok(())
+    }
+
+    /// Lets the session say what follows from what has just happened.
+    fn advance(&mut self) {
+        self.ready.extend(self.session.responses(self.feed.as_mut()));
+        if !self.session.is_held() {
+            self.hold = None;
+        } else if self.hold.is_none() {
+            self.hold = Some(Box::pin(sleep(HOLD)));
+        }
+        if let Some(generation) = self.session.settle() {
+            self.entry.settled = generation;
+            self.feed.settled(generation);
+        }
+        self.entry.types = self.session.status();
+        self.connections.put(self.entry.clone());
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.connections.remove(&self.entry.id);
+        tracing::info!(node = self.entry.node, connection = self.entry.id, "proxy disconnected");
+    }
+}
+
+/// Resolves when serving is over.
+pub(super) async fn over(closed: &mut watch::Receiver<bool>) {
+    // A sender that is gone says the same.
+    let _ = closed.wait_for(|closed| *closed).await;
+}
+
+fn closing() -> Status {
+    Status::unavailable("the control plane is closing")
+}
