@@ -1,0 +1,152 @@
+//! What is checked and done to a request before it is routed.
+
+use std::rc::Rc;
+
+use filter::LocalReply;
+use http::header::{HOST, HeaderName, UPGRADE};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, request};
+use hyper::upgrade::OnUpgrade;
+use net::Opaque;
+use plan::{HttpManager, Normalised, StripPort};
+use telemetry::request_id::{RequestId, TraceReason};
+
+use super::upgrade::Upgrade;
+use crate::account::{Entry, Record};
+use crate::forwarded::{self, Special};
+use crate::reply;
+
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A request that goes no further.
+pub(crate) struct Refused {
+    pub(crate) reply: LocalReply,
+    /// Whether its connection cannot be trusted any more.
+    pub(crate) closes: bool,
+}
+
+impl Refused {
+    fn malformed(status: StatusCode, details: &'static str) -> Self {
+        Self { reply: reply::malformed(status, details), closes: true }
+    }
+}
+
+/// Admits a request: its head becomes what routing and filters see.
+pub(crate) fn admit(
+    entry: &Rc<Entry>,
+    manager: &HttpManager,
+    opaque: Option<Opaque>,
+) -> Result<Option<Upgrade>, Refused> {
+    let mut record = entry.record.borrow_mut();
+    let record = &mut *record;
+    check(&record.x.request, manager)?;
+    let special = Special::among(&record.x.request.headers);
+    let opaque = opaque.filter(|_| special.has_upgrade());
+    let upgrade = opaque.and_then(|opaque| upgrade(&mut record.x.request, opaque));
+    record.upgrades = upgrade.is_some();
+    record.x.request.extensions = http::Extensions::new();
+    let head = &mut record.x.request;
+    forwarded::normalise_hop(head, special, upgrade.is_some());
+    let comes = forwarded::forward(&mut head.headers, special, manager, &entry.client);
+    (record.from, record.over_edge) = (comes.from, comes.over_edge);
+    if manager.generate_request_id {
+        let is_believed = !comes.over_edge || manager.preserve_external_request_id;
+        if !is_believed || !special.has_request_id() {
+            let worker = entry.worker();
+            let id = RequestId::of(worker.random(), worker.random(), TraceReason::None);
+            if let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) {
+                head.headers.insert(REQUEST_ID, id);
+            }
+        }
+    }
+    normalise(record, manager)?;
+    Ok(upgrade)
+}
+
+fn check(head: &request::Parts, manager: &HttpManager) -> Result<(), Refused> {
+    if head.version < Version::HTTP_11 && !manager.accepts_http_10 {
+        return Err(Refused::malformed(StatusCode::UPGRADE_REQUIRED, "low_version"));
+    }
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Refused::malformed(StatusCode::BAD_REQUEST, "multiple_host_headers"));
+    }
+    let authority = match (head.uri.authority(), host) {
+        (Some(authority), _) => authority.as_str().as_bytes(),
+        (None, Some(host)) => host.as_bytes(),
+        (None, None) if head.version < Version::HTTP_11 => b"-",
+        (None, None) => return Err(Refused::malformed(StatusCode::BAD_REQUEST, "missing_host_header")),
+    };
+    if authority.is_empty() || !authority.iter().all(|b| is_of_authority(*b)) {
+        return Err(Refused::malformed(StatusCode::BAD_REQUEST, "invalid_authority"));
+    }
+    if head.method == Method::CONNECT {
+        return Err(Refused { reply: reply::no_route(), closes: true });
+    }
+    Ok(())
+}
+
+/// Whether RFC 3986 lets a byte stand in an authority.
+fn is_of_authority(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:[]%@".contains(&byte)
+}
+
+/// The upgrade a request asks for; HTTP/2 by upgrade is no longer a thing and is ignored.
+fn upgrade(head: &mut request::Parts, opaque: Opaque) -> Option<Upgrade> {
+    let wanted = head.headers.get(UPGRADE)?;
+    if head.version != Version::HTTP_11
+        || wanted.as_bytes().eq_ignore_ascii_case(b"h2c")
+        || !names_upgrade(&head.headers)
+    {
+        return None;
+    }
+    let protocol = wanted.to_str().ok()?.to_ascii_lowercase().into_boxed_str();
+    head.extensions.remove::<OnUpgrade>().map(|client| Upgrade { protocol, client, opaque })
+}
+
+fn names_upgrade(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(http::header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|name| name.trim().eq_ignore_ascii_case("upgrade"))
+}
+
+fn normalise(record: &mut Record, manager: &HttpManager) -> Result<(), Refused> {
+    let head = &mut record.x.request;
+    strip_host(head, manager);
+    let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    match plan::normalise(path, manager.path) {
+        Normalised::Same => Ok(()),
+        Normalised::Changed(path) => {
+            head.uri = Uri::try_from(path)
+                .map_err(|_| Refused::malformed(StatusCode::BAD_REQUEST, "path_normalization_failed"))?;
+            Ok(())
+        }
+        Normalised::Reject => Err(Refused::malformed(StatusCode::BAD_REQUEST, "path_normalization_failed")),
+        Normalised::Redirect(path) => {
+            let mut reply = LocalReply::text(StatusCode::TEMPORARY_REDIRECT, "", "path_normalization_failed");
+            reply.headers.extend(HeaderValue::try_from(path).ok().map(|path| (http::header::LOCATION, path)));
+            Err(Refused { reply, closes: false })
+        }
+    }
+}
+
+fn strip_host(head: &mut request::Parts, manager: &HttpManager) {
+    if manager.strip_port == StripPort::Never && !manager.strip_trailing_dot {
+        return;
+    }
+    let Some(host) = head.headers.get(HOST).and_then(|host| host.to_str().ok()) else { return };
+    let (mut name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => (name, Some(port)),
+        _ => (host, None),
+    };
+    if manager.strip_trailing_dot {
+        name = name.strip_suffix('.').unwrap_or(name);
+    }
+    let stripped = match (manager.strip_port, port) {
+        (StripPort::Any, _) | (_, None) => name.to_owned(),
+        (StripPort::Matching | StripPort::Never, Some(port)) => format!("{name}:{port}"),
+    };
+    if let Ok(value) = HeaderValue::try_from(stripped) {
+        head.headers.insert(HOST, value);
+    }
+}

@@ -1,0 +1,41 @@
+//! The route a request has taken, and what it says about heads.
+
+use std::sync::Arc;
+
+use base::Origin;
+use plan::{HeaderOps, HeaderScope, RouteMatch};
+
+/// The route a request has taken.
+pub(crate) struct Taken<'a> {
+    pub(crate) found: RouteMatch<'a>,
+}
+
+impl<'a> Taken<'a> {
+    /// The object that decided it.
+    pub(crate) fn origin(&self) -> Option<&'a Origin> {
+        self.found.route.origin.as_ref()
+    }
+
+    /// What header values may speak of.
+    pub(crate) fn scope(&self) -> HeaderScope<'a> {
+        let cluster = self.found.target.map_or("", |target| &target.cluster);
+        HeaderScope { route: &self.found.route.name, cluster, upstream: None }
+    }
+
+    /// Changes to the request's headers, in the order in which they apply.
+    pub(crate) fn request_headers(&self) -> impl Iterator<Item = &'a Arc<HeaderOps>> {
+        let own = self.found.target.and_then(|target| target.request_headers.as_ref());
+        own.into_iter().chain(&self.found.route.request_headers)
+    }
+
+    /// Changes to the response's headers, in the order in which they apply.
+    pub(crate) fn response_headers(&self) -> impl Iterator<Item = &'a Arc<HeaderOps>> {
+        let own = self.found.target.and_then(|target| target.response_headers.as_ref());
+        own.into_iter().chain(&self.found.route.response_headers)
+    }
+
+    /// Whether the route may send requests more than once.
+    pub(crate) fn retries(&self) -> bool {
+        super::retries(&self.found)
+    }
+}

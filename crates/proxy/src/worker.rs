@@ -1,0 +1,251 @@
+//! One worker thread: its sockets, its connections, its pool, and the plan it serves by.
+//!
+//! A worker shares with another only what the plan and the telemetry share by design, so that a request
+//! takes no lock and touches no foreign cache line.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use net::{Connections, Pool};
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::account::{Ledger, Reporter};
+use crate::dns::Names;
+use crate::downstream;
+use crate::lines::Lines;
+use crate::serving::Serving;
+use crate::upload::RequestBody;
+use crate::view::{InForce, View};
+
+/// Commands that may wait for a worker.
+const COMMANDS: usize = 16;
+/// How often connections nobody wants any more are looked for.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// What the control thread tells a worker.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Stop accepting, let connections finish until the time is over, then end.
+    Drain(Duration),
+    /// Serve by this from now on.
+    Install(Install),
+}
+
+/// A new generation.
+#[derive(Debug)]
+pub(crate) struct Install {
+    /// What is served.
+    pub(crate) serving: Arc<Serving>,
+    /// Sockets bound for it.
+    pub(crate) opened: Vec<(SocketAddr, TcpListener)>,
+    /// Addresses nothing is served on any more.
+    pub(crate) closed: Vec<SocketAddr>,
+    /// Told when every later request follows it.
+    pub(crate) done: oneshot::Sender<()>,
+}
+
+/// What a worker is made of.
+pub(crate) struct Parts {
+    pub(crate) index: usize,
+    pub(crate) serving: Arc<Serving>,
+    pub(crate) names: Names,
+    pub(crate) lines: Lines,
+    pub(crate) reporter: Reporter,
+    pub(crate) seed: u64,
+}
+
+/// The control thread's hold on a worker.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) thread: JoinHandle<()>,
+}
+
+/// Starts a worker on a thread of its own.
+///
+/// # Errors
+/// The thread cannot be started.
+pub(crate) fn start(parts: Parts) -> io::Result<Handle> {
+    let (commands, inbox) = mpsc::channel(COMMANDS);
+    let index = parts.index;
+    let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+            Ok(runtime) => runtime.block_on(run(parts, inbox)),
+            Err(error) => tracing::error!(%error, index, "a worker has no runtime"),
+        }
+    })?;
+    Ok(Handle { commands, thread })
+}
+
+/// One worker's state.
+pub(crate) struct Worker {
+    pub(crate) pool: Pool<RequestBody>,
+    pub(crate) names: Names,
+    pub(crate) ledger: Ledger,
+    serving: RefCell<Rc<InForce>>,
+    swapped: Notify,
+    bound: RefCell<HashMap<SocketAddr, Rc<Bound>>>,
+    retired: RefCell<Vec<Rc<Bound>>>,
+    dice: Cell<u64>,
+}
+
+/// A bound address: its accept loop and its connections.
+pub(crate) struct Bound {
+    /// The address as the listener names it.
+    pub(crate) address: SocketAddr,
+    /// Its connections.
+    pub(crate) connections: Connections,
+    stop: Notify,
+}
+
+async fn run(parts: Parts, mut inbox: mpsc::Receiver<Command>) {
+    let worker = Rc::new(Worker::new(parts));
+    let flushing = tokio::task::spawn_local(flush(Rc::clone(&worker)));
+    let mut sweep = tokio::time::interval(SWEEP);
+    let drain = loop {
+        tokio::select! {
+            command = inbox.recv() => match command {
+                Some(Command::Install(install)) => worker.install(install),
+                Some(Command::Drain(time)) => break time,
+                None => break Duration::ZERO,
+            },
+            _ = sweep.tick() => worker.sweep(),
+        }
+    };
+    worker.drain(drain).await;
+    flushing.abort();
+    worker.ledger.flush();
+}
+
+async fn flush(worker: Rc<Worker>) {
+    worker.ledger.keep_flushing().await;
+}
+
+impl Worker {
+    fn new(parts: Parts) -> Self {
+        Self {
+            pool: Pool::default(),
+            names: parts.names,
+            ledger: Ledger::new(parts.lines, &parts.reporter),
+            serving: RefCell::new(Rc::new(InForce::new(parts.serving, None))),
+            swapped: Notify::new(),
+            bound: RefCell::default(),
+            retired: RefCell::default(),
+            dice: Cell::new(parts.seed),
+        }
+    }
+
+    /// What is in force at this moment.
+    pub(crate) fn serving(&self) -> Rc<InForce> {
+        Rc::clone(&self.serving.borrow())
+    }
+
+    /// A cluster of what is in force, by name.
+    pub(crate) fn view(&self, name: &str) -> Option<Rc<View>> {
+        self.serving.borrow().view(name, &self.ledger.counters, || self.random())
+    }
+
+    /// Whether `generation` is in force.
+    pub(crate) fn is_current(&self, generation: u64) -> bool {
+        self.serving.borrow().generation == generation
+    }
+
+    /// Waits for the next swap.
+    pub(crate) async fn swapped(&self) {
+        self.swapped.notified().await;
+    }
+
+    /// A random number (SplitMix64).
+    pub(crate) fn random(&self) -> u64 {
+        let state = self.dice.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
+        self.dice.set(state);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn install(self: &Rc<Self>, install: Install) {
+        let before = self.serving();
+        *self.serving.borrow_mut() = Rc::new(InForce::new(install.serving, Some(&before)));
+        for address in install.closed {
+            if let Some(bound) = self.bound.borrow_mut().remove(&address) {
+                bound.close();
+                self.retired.borrow_mut().push(bound);
+            }
+        }
+        for (address, socket) in install.opened {
+            self.open(address, socket);
+        }
+        self.swapped.notify_waiters();
+        // Nobody may wait any more: the process is ending.
+        let _ = install.done.send(());
+    }
+
+    fn open(self: &Rc<Self>, address: SocketAddr, socket: TcpListener) {
+        let socket = match tokio::net::TcpListener::from_std(socket) {
+            Ok(socket) => socket,
+            Err(error) => return tracing::error!(%error, %address, "a socket cannot be listened on"),
+        };
+        let bound = Rc::new(Bound { address, connections: Connections::default(), stop: Notify::new() });
+        self.bound.borrow_mut().insert(address, Rc::clone(&bound));
+        let worker = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let serve = |socket: TcpStream, peer: SocketAddr| {
+                // Entered before anything else, so that a drain waits for it.
+                let entered = bound.connections.enter();
+                tokio::task::spawn_local(downstream::serve(
+                    Rc::clone(&worker),
+                    bound.address,
+                    entered,
+                    (socket, peer),
+                ));
+            };
+            net::accept::accept(socket, bound.stop.notified(), serve).await;
+        });
+    }
+
+    fn sweep(&self) {
+        let serving = self.serving();
+        self.pool.sweep(|cluster, target| {
+            let cluster = serving.cluster(cluster)?;
+            let hosts = cluster.endpoints.table.hosts();
+            let is_listed = hosts.is_empty() || hosts.iter().any(|host| host.address == target.address);
+            is_listed.then(|| cluster.idle_timeout.unwrap_or(Duration::MAX))
+        });
+        self.retired.borrow_mut().retain(|bound| bound.connections.count() > 0);
+    }
+
+    async fn drain(&self, time: Duration) {
+        let open = std::mem::take(&mut *self.bound.borrow_mut());
+        let mut all: Vec<Rc<Bound>> = open.into_values().collect();
+        all.iter().for_each(|bound| bound.close());
+        all.append(&mut self.retired.borrow_mut());
+        // The accept loops run once more, so that what the kernel has queued is served too.
+        tokio::task::yield_now().await;
+        let closed = async {
+            for bound in &all {
+                bound.connections.closed().await;
+            }
+        };
+        if tokio::time::timeout(time, closed).await.is_err() {
+            let open: usize = all.iter().map(|bound| bound.connections.count()).sum();
+            tracing::info!(open, "connections are closed at the end of the drain time");
+        }
+    }
+}
+
+impl Bound {
+    fn close(&self) {
+        self.stop.notify_one();
+        self.connections.drain();
+    }
+}

@@ -1,0 +1,134 @@
+//! Upstreams: one that answers HTTP, one that records raw bytes.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// One request as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) head: Arc<http::request::Parts>,
+    pub(crate) body: Bytes,
+}
+
+/// An HTTP server that answers by a function and remembers what came.
+pub(crate) struct Backend {
+    pub(crate) address: SocketAddr,
+    pub(crate) seen: Arc<Mutex<Vec<Seen>>>,
+    task: JoinHandle<()>,
+}
+
+impl Backend {
+    /// Speaks HTTP/1.1 and, by prior knowledge, HTTP/2.
+    pub(crate) async fn start(
+        answer: impl Fn(&Seen) -> Response<Full<Bytes>> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (record, answer) = (Arc::clone(&seen), Arc::new(answer));
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((socket, _)) = listener.accept().await {
+                let (record, answer) = (Arc::clone(&record), Arc::clone(&answer));
+                connections.spawn(async move {
+                    let service = service_fn(move |request: Request<Incoming>| {
+                        let (record, answer) = (Arc::clone(&record), Arc::clone(&answer));
+                        async move {
+                            let (head, body) = request.into_parts();
+                            let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+                            let seen = Seen { head: Arc::new(head), body };
+                            record.lock().unwrap().push(seen.clone());
+                            Ok::<_, Infallible>(answer(&seen))
+                        }
+                    });
+                    let _ = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
+                        .serve_connection(TokioIo::new(socket), service)
+                        .await;
+                });
+            }
+        });
+        Self { address, seen, task }
+    }
+
+    /// Answers everything with its name.
+    pub(crate) async fn named(name: &'static str) -> Self {
+        Self::start(move |_| Response::new(Full::new(Bytes::from_static(name.as_bytes())))).await
+    }
+
+    /// What came so far.
+    pub(crate) fn requests(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A server that records every byte of every connection and answers each with the same bytes.
+pub(crate) struct Raw {
+    pub(crate) address: SocketAddr,
+    pub(crate) connections: Arc<Mutex<Vec<Vec<u8>>>>,
+    task: JoinHandle<()>,
+}
+
+impl Raw {
+    /// Answers with `reply` as soon as a head has come, then goes on recording.
+    pub(crate) async fn start(reply: &'static [u8]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+        let record = Arc::clone(&connections);
+        let task = tokio::spawn(async move {
+            let mut serving = tokio::task::JoinSet::new();
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let record = Arc::clone(&record);
+                let index = {
+                    let mut record = record.lock().unwrap();
+                    record.push(Vec::new());
+                    record.len() - 1
+                };
+                serving.spawn(async move {
+                    let mut buffer = [0; 4096];
+                    let mut answered = false;
+                    while let Ok(n @ 1..) = socket.read(&mut buffer).await {
+                        let whole = {
+                            let mut record = record.lock().unwrap();
+                            record[index].extend_from_slice(&buffer[..n]);
+                            record[index].windows(4).any(|w| w == b"\r\n\r\n")
+                        };
+                        if whole && !answered && !reply.is_empty() {
+                            answered = true;
+                            let _ = socket.write_all(reply).await;
+                        }
+                    }
+                });
+            }
+        });
+        Self { address, connections, task }
+    }
+
+    /// The bytes of every connection.
+    pub(crate) fn bytes(&self) -> Vec<Vec<u8>> {
+        self.connections.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

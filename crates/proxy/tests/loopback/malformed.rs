@@ -1,0 +1,157 @@
+//! What is no HTTP is refused, closed, and never reaches an upstream as two different messages.
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::backend::Raw;
+use crate::bed::{Bed, to};
+use crate::client::raw;
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+async fn bed(backend: &Raw) -> Bed {
+    let mut bed = Bed::start().await;
+    bed.serve(&[("c", &[backend.address])], json!([to("/", "c", json!({}))])).await;
+    bed
+}
+
+#[tokio::test]
+async fn malformed_messages_get_400_and_the_connection_closes() {
+    let cases: [(&str, &[u8]); 19] = [
+        (
+            "unequal lengths",
+            b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
+        ),
+        (
+            "length and chunked",
+            b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        ),
+        (
+            "chunked and length",
+            b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n0\r\n\r\n",
+        ),
+        ("list of lengths", b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3, 3\r\n\r\nabc"),
+        ("signed length", b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: +3\r\n\r\nabc"),
+        ("hexadecimal length", b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0x3\r\n\r\nabc"),
+        ("folded header", b"GET / HTTP/1.1\r\nhost: a\r\nx: y\r\n z\r\n\r\n"),
+        ("bare line feeds", b"GET / HTTP/1.1\nhost: a\n\n"),
+        ("one bare line feed", b"GET / HTTP/1.1\r\nhost: a\nx: y\r\n\r\n"),
+        ("space before colon", b"GET / HTTP/1.1\r\nhost: a\r\nx : y\r\n\r\n"),
+        ("NUL in a value", b"GET / HTTP/1.1\r\nhost: a\r\nx: y\0z\r\n\r\n"),
+        ("NUL in the path", b"GET /\0 HTTP/1.1\r\nhost: a\r\n\r\n"),
+        ("no host", b"GET / HTTP/1.1\r\n\r\n"),
+        ("two hosts", b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n"),
+        ("host of two words", b"GET / HTTP/1.1\r\nhost: a b\r\n\r\n"),
+        (
+            "coding beneath chunked",
+            b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        ),
+        ("unknown coding", b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: xchunked\r\n\r\n0\r\n\r\n"),
+        ("bare carriage return", b"GET / HTTP/1.1\r\nhost: a\rb\r\n\r\n"),
+        ("no HTTP", b"hello there\r\n\r\n"),
+    ];
+    let backend = Raw::start(OK).await;
+    let bed = bed(&backend).await;
+
+    for (name, bytes) in cases {
+        let answer = raw(bed.address(), bytes).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{name}: {answer:?}");
+    }
+
+    assert_eq!(backend.bytes(), Vec::<Vec<u8>>::new());
+}
+
+#[tokio::test]
+async fn an_oversized_head_gets_431() {
+    let backend = Raw::start(OK).await;
+    let bed = bed(&backend).await;
+    let long = format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "y".repeat(70 * 1024));
+    let many = format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", "x: y\r\n".repeat(120));
+
+    for bytes in [long, many] {
+        let answer = raw(bed.address(), bytes.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer:?}");
+    }
+
+    assert_eq!(backend.bytes(), Vec::<Vec<u8>>::new());
+}
+
+#[tokio::test]
+async fn a_bad_chunk_never_ends_a_message_upstream() {
+    let tails: [&[u8]; 6] = [
+        b"zz\r\nabc\r\n0\r\n\r\n",
+        b"3\r\nabcXX0\r\n\r\n",
+        b"3\nabc\r\n0\r\n\r\n",
+        b"ffffffffffffffffff\r\nabc\r\n0\r\n\r\n",
+        b"3 \r\nabc\r\n0\r\n\r\n",
+        b"3\r\nabc\r\n0\r\nx: y\n\r\n",
+    ];
+    let backend = Raw::start(b"").await;
+    let bed = bed(&backend).await;
+
+    for tail in tails {
+        let head = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+        let answer = raw(bed.address(), &[&head[..], tail].concat()).await;
+        assert!(answer.starts_with("HTTP/1.1 400 ") || answer.is_empty(), "{tail:?}: {answer:?}");
+    }
+
+    let ended = backend.bytes().into_iter().filter(|bytes| bytes.ends_with(b"0\r\n\r\n")).count();
+    assert_eq!(ended, 0);
+}
+
+#[tokio::test]
+async fn a_smuggled_request_is_not_seen_by_the_upstream() {
+    let backend = Raw::start(OK).await;
+    let bed = bed(&backend).await;
+    let smuggled =
+        b"POST /first HTTP/1.1\r\nhost: a\r\ncontent-length: 44\r\nTransfer-Encoding: chunked\r\n\r\n\
+        0\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n";
+
+    let answer = raw(bed.address(), smuggled).await;
+
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer:?}");
+    assert!(!backend.bytes().concat().windows(8).any(|w| w == b"smuggled"));
+}
+
+#[tokio::test]
+async fn what_follows_a_good_request_is_judged_for_itself() {
+    let backend = Raw::start(OK).await;
+    let bed = bed(&backend).await;
+
+    let mut client = TcpStream::connect(bed.address()).await.unwrap();
+    client
+        .write_all(
+            b"POST /good HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhiGET /bad HTTP/1.1\nhost: a\n\n",
+        )
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    let _ = client.read_to_end(&mut answer).await;
+    let answer = String::from_utf8(answer).unwrap();
+
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("HTTP/1.1 400 "), "{answer}");
+    let seen = backend.bytes().concat();
+    assert!(seen.starts_with(b"POST /good ") && !seen.windows(4).any(|w| w == b"/bad"));
+}
+
+#[tokio::test]
+async fn a_tunnel_is_not_opened() {
+    let backend = Raw::start(OK).await;
+    let bed = bed(&backend).await;
+
+    let answer = raw(bed.address(), b"CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n\r\n").await;
+
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    assert_eq!(backend.bytes(), Vec::<Vec<u8>>::new());
+}
+
+#[tokio::test]
+async fn http_1_0_is_told_to_upgrade() {
+    let backend = Raw::start(OK).await;
+    let bed = bed(&backend).await;
+
+    let answer = raw(bed.address(), b"GET / HTTP/1.0\r\nhost: a\r\n\r\n").await;
+
+    assert!(answer.contains(" 426 "), "{answer}");
+}
