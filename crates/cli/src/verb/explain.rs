@@ -1,0 +1,200 @@
+//! `weft explain`: what a proxy of the mesh would do with a request, and which object says so.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use http::Uri;
+
+use api::{Resource, ResourceSet};
+use base::{Bootstrap, Host, Place};
+use explain::{Call, Decision};
+use local::Layout;
+use mesh::{Proxy, Settings, Snapshot};
+
+use super::target::Target;
+use crate::exit::{Exit, UsageError};
+use crate::input;
+use crate::report::{self, Sources};
+use crate::terminal;
+
+/// How the answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// One JSON document.
+    Json,
+    /// Lines for people.
+    Text,
+}
+
+/// Tell what a proxy would do with a request, and which object says so; nothing is sent.
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// The URL as the client writes it: http://reviews:9080/reviews/0.
+    pub(crate) url: Uri,
+    /// The workload that asks, or `gateway` for a request that arrives there.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) from: String,
+    /// The method.
+    #[arg(short = 'X', long, default_value = "GET")]
+    pub(crate) method: String,
+    /// A header; may be given several times.
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    pub(crate) headers: Vec<(String, String)>,
+    /// What if these objects were applied? A file, a directory of them, or - for standard input.
+    #[arg(short, long = "filename", value_name = "FILE")]
+    pub(crate) filename: Vec<PathBuf>,
+    /// How the answer is written.
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub(crate) output: Format,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+impl Explain {
+    pub(crate) async fn run(self) -> anyhow::Result<Exit> {
+        let client = self.target.find().await?;
+        let layout = Layout::new(client.status().await?.dir);
+        let mut set = ResourceSet::default();
+        let mut places = Places::default();
+        for object in client.resources(None, None, None).await?.objects {
+            for resource in api::parse(&object.file, object.text.as_bytes()).resources {
+                places.0.insert(resource.key().to_string(), object.line.saturating_sub(1));
+                set.insert(resource);
+            }
+        }
+        if !self.suppose(&mut set, &mut places)? {
+            return Ok(Exit::Wrong);
+        }
+        let proxy = asking(&layout, &self.from)?;
+        let snapshot =
+            Snapshot::next(Some(&Snapshot::with_addresses(addresses(&layout))), &set, &Settings::default());
+        let decision = explain::decide(&explain::compile(&snapshot, &proxy).plan, &self.call(&proxy)?);
+        let text = match self.output {
+            Format::Json => format!("{:#}\n", serde_json::to_value(&decision)?),
+            Format::Text => render(&decision, places.find(&set, &decision)),
+        };
+        terminal::print(&text)?;
+        Ok(if decision.failure.is_some() { Exit::Wrong } else { Exit::Done })
+    }
+
+    /// Puts what is handed over in the place of what is in force; whether it could.
+    fn suppose(&self, set: &mut ResourceSet, places: &mut Places) -> anyhow::Result<bool> {
+        let documents = input::read(&self.filename)?;
+        let sources = Sources::of(&documents);
+        let mut is_good = true;
+        for document in &documents {
+            let parsed = api::parse(&document.file, document.text.as_bytes());
+            report::say(&parsed.issues, &sources);
+            is_good &= !report::has_error(&parsed.issues);
+            for resource in parsed.resources {
+                places.0.remove(&resource.key().to_string());
+                set.insert(resource);
+            }
+        }
+        Ok(is_good)
+    }
+
+    fn call(&self, proxy: &Proxy) -> Result<Call, UsageError> {
+        let authority = self.url.authority().filter(|_| self.url.scheme_str() == Some("http"));
+        let Some(authority) = authority else {
+            return Err(UsageError(format!("{} is no URL of the form http://HOST[:PORT]/PATH", self.url)));
+        };
+        let address = match proxy.local {
+            _ if proxy.is_gateway() => proxy.gateway_bind,
+            Some(net) => net.outbound().into(),
+            None => Ipv4Addr::UNSPECIFIED.into(),
+        };
+        Ok(Call {
+            address,
+            method: self.method.clone(),
+            path: self.url.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+            headers: self.headers.clone(),
+            ..Call::http(authority.port_u16().unwrap_or(80), authority.as_str())
+        })
+    }
+}
+
+/// How far down its file each object in force begins.
+#[derive(Default)]
+struct Places(BTreeMap<String, u32>);
+
+impl Places {
+    /// Where the field that decided stands.
+    fn find(&self, set: &ResourceSet, decision: &Decision) -> Option<Place> {
+        let origin = decision.origin.as_ref()?;
+        let resource =
+            set.iter().find(|resource: &&Resource| resource.key().to_string() == origin.object())?;
+        let mut place = resource.place(&origin.path);
+        place.line += self.0.get(&origin.object()).copied().unwrap_or_default();
+        Some(place)
+    }
+}
+
+/// The proxy of the workload a user means, as it described itself when it was started.
+fn asking(layout: &Layout, name: &str) -> anyhow::Result<Proxy> {
+    let mut known = Vec::new();
+    for entry in
+        std::fs::read_dir(layout.own()).with_context(|| format!("reading {}", layout.own().display()))?
+    {
+        let folder = entry?.file_name().to_string_lossy().into_owned();
+        let Some(bootstrap) = bootstrap(&layout.workload(&folder).bootstrap()) else { continue };
+        let extensions = ["weft".to_owned()];
+        let metadata = serde_json::to_value(&bootstrap.metadata)?;
+        let proxy = Proxy::new(&bootstrap.id, &metadata, &extensions).map_err(UsageError)?;
+        if folder == name || proxy.id.name == name || (name == "gateway" && proxy.is_gateway()) {
+            return Ok(proxy);
+        }
+        known.push(folder);
+    }
+    known.sort();
+    Err(UsageError(format!("there is no workload {name:?}; there are {}", known.join(", "))).into())
+}
+
+fn bootstrap(path: &Path) -> Option<Bootstrap> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+fn addresses(layout: &Layout) -> BTreeMap<Host, u8> {
+    let read = || -> Option<BTreeMap<String, u8>> {
+        serde_json::from_slice(&std::fs::read(layout.addresses()).ok()?).ok()
+    };
+    read().unwrap_or_default().into_iter().map(|(host, slot)| (Host::new(&host), slot)).collect()
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("a header is written NAME: VALUE")?;
+    Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
+}
+
+fn render(decision: &Decision, place: Option<Place>) -> String {
+    let mut lines = Vec::new();
+    let mut line =
+        |label: &str, text: Option<String>| lines.extend(text.map(|text| format!("{label:<15}{text}\n")));
+    line("listener", decision.listener.clone());
+    line("route table", decision.route_config.clone());
+    line("virtual host", decision.virtual_host.clone());
+    line("route", decision.route.clone());
+    line("decided by", decision.origin.as_ref().map(ToString::to_string));
+    line("written at", place.map(|place| place.to_string()));
+    if decision.fault_percent > 0.0 {
+        line("fault", Some(format!("{} % of such requests", decision.fault_percent)));
+    }
+    if !decision.delay.is_zero() {
+        line("held for", Some(base::duration::render(decision.delay)));
+    }
+    line("answered with", decision.reply.map(|status| status.to_string()));
+    // A fault that hits every request leaves none to send on.
+    let sent_on =
+        if decision.fault_percent < 100.0 || decision.reply.is_none() { &*decision.clusters } else { &[] };
+    for share in sent_on {
+        line("goes to", Some(format!("{} ({} %)", share.cluster, share.percent)));
+    }
+    line("fails", decision.failure.map(|failure| failure.to_string()));
+    lines.concat()
+}
+
+#[cfg(test)]
+mod tests;
