@@ -1,0 +1,26 @@
+//! `weft-proxy`, as a process, under a control plane that is not ours.
+//!
+//! Start at [`Proxy`], the process, and at what tells it what to do: [`Desk`], whose word a test changes as it
+//! goes, or a recording of an istiod (`suites::replay`), either served by a [`ControlPlane`]. What needs addresses
+//! of its own on the whole machine runs in a [`namespace`].
+//!
+//! Never: lets the proxy and what it talks to share more than sockets.
+
+pub mod client;
+pub mod control_plane;
+pub mod desk;
+pub mod home;
+pub mod namespace;
+pub mod proxy;
+pub mod recording;
+pub mod small;
+
+pub use client::{Asking, Reply, get, get_with};
+pub use control_plane::ControlPlane;
+pub use desk::{Desk, Refusal};
+pub use home::Home;
+pub use proxy::Proxy;
+pub use recording::Recording;
+
+/// How long anything here may take before a test fails; never an expectation of speed.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);

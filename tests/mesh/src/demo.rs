@@ -1,0 +1,182 @@
+//! `weft demo`, started and spoken to as a user would.
+
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use crate::{Reply, request};
+
+/// How long anything here may take before the test fails; never an expectation of speed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running demo mesh; stopped as Ctrl-C stops it when dropped.
+pub struct Demo {
+    child: Child,
+    keep: tempfile::TempDir,
+    gateway: SocketAddr,
+}
+
+impl Demo {
+    /// Starts the demo with a stock Envoy in place of each sidecar named, and waits until it says it is ready.
+    pub fn start(envoys: &[&str]) -> Self {
+        let keep = tempfile::tempdir().expect("a temporary directory");
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .port();
+        let mut command = Command::new(binary("weft"));
+        command.arg("demo").arg("--port").arg(port.to_string()).arg("--keep").arg(keep.path());
+        for envoy in envoys {
+            command.arg("--envoy").arg(envoy);
+        }
+        if let Some(envoy) = testkit::envoy() {
+            command.env("WEFT_ENVOY", envoy);
+        }
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("weft demo: {e}"));
+        let out = child.stdout.take().expect("invariant: stdout is piped");
+        let url = format!("http://127.0.0.1:{port}/productpage");
+        wait_for_line(out, &url);
+        Self { child, keep, gateway: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }
+    }
+
+    /// The gateway's address.
+    pub fn gateway(&self) -> SocketAddr {
+        self.gateway
+    }
+
+    /// The mesh's directory.
+    pub fn dir(&self) -> &Path {
+        self.keep.path()
+    }
+
+    /// The product page as an anonymous reader sees it.
+    pub fn page(&self) -> Reply {
+        request(self.gateway, "GET /productpage HTTP/1.1", "").unwrap_or_else(|e| panic!("productpage: {e}"))
+    }
+
+    /// The product page as `user` sees it, logged in through the page's own form.
+    pub fn page_of(&self, user: &str) -> Reply {
+        let cookie = self.login(user);
+        request(self.gateway, &format!("GET /productpage HTTP/1.1\r\ncookie: {cookie}"), "")
+            .unwrap_or_else(|e| panic!("productpage: {e}"))
+    }
+
+    /// Logs in; the session cookie.
+    pub fn login(&self, user: &str) -> String {
+        let head = "POST /login HTTP/1.1\r\ncontent-type: application/x-www-form-urlencoded";
+        let reply = request(self.gateway, head, &format!("username={user}&passwd="))
+            .unwrap_or_else(|e| panic!("login: {e}"));
+        let cookie = reply.header("set-cookie").unwrap_or_else(|| panic!("login of {user}: {reply:?}"));
+        cookie.split(';').next().unwrap_or_default().to_owned()
+    }
+
+    /// Runs `weft` on this mesh and returns what came of it.
+    pub fn weft(&self, args: &[&str]) -> Output {
+        Command::new(binary("weft"))
+            .args(args)
+            .arg("--mesh")
+            .arg(self.dir())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap_or_else(|e| panic!("weft {args:?}: {e}"))
+    }
+
+    /// Runs `weft VERB -f` on one of Bookinfo's networking files; it must succeed.
+    pub fn networking(&self, verb: &str, name: &str) {
+        let file = testkit::workspace_root().join("samples/bookinfo/networking").join(format!("{name}.yaml"));
+        let out = self.weft(&[verb, "-f", &file.display().to_string()]);
+        assert!(out.status.success(), "weft {verb} {name}: {}", told(&out));
+    }
+
+    /// The directory in which the workload of that name prefix keeps its logs.
+    pub fn workload(&self, prefix: &str) -> PathBuf {
+        std::fs::read_dir(self.dir().join(".weft"))
+            .expect("the mesh's own directory")
+            .filter_map(Result::ok)
+            .find(|entry| entry.file_name().to_string_lossy().starts_with(prefix) && entry.path().is_dir())
+            .unwrap_or_else(|| panic!("no workload {prefix}"))
+            .path()
+    }
+
+    /// The id of the process whose command line contains all of `words`.
+    pub fn process(&self, words: &[&str]) -> rustix::process::Pid {
+        let own = self.child.id();
+        std::fs::read_dir("/proc")
+            .expect("/proc")
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
+            .filter(|pid| parent(*pid) == Some(own))
+            .find(|pid| {
+                let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                let line = String::from_utf8_lossy(&line).replace('\0', " ");
+                words.iter().all(|word| line.contains(word))
+            })
+            .and_then(|pid| rustix::process::Pid::from_raw(pid.try_into().ok()?))
+            .unwrap_or_else(|| panic!("no child process with {words:?}"))
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        if let Some(pid) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
+            // Fails only where the demo has ended already, which the wait below shows.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// What a command printed, for a failing test's message.
+pub fn told(out: &Output) -> String {
+    format!(
+        "{}\n{}{}",
+        out.status,
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    )
+}
+
+/// Waits until `condition` gives a value; fails the test with `what` after a long while.
+pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    testkit::wait_until(what, PATIENCE, || condition().ok_or_else(String::new))
+}
+
+/// A binary of this workspace, built beside the test that asks.
+pub fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own path");
+    let profile = test.ancestors().nth(2).expect("invariant: tests live in PROFILE/deps");
+    let path = profile.join(name);
+    assert!(path.exists(), "{} is missing: build the workspace first", path.display());
+    path
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
+fn wait_for_line(out: impl std::io::Read + Send + 'static, wanted: &str) {
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(out).lines().map_while(Result::ok) {
+            // The receiver leaves once it has seen its line; the demo's pipe is read on regardless.
+            let _ = send.send(line);
+        }
+    });
+    let until = Instant::now() + PATIENCE;
+    let mut seen = Vec::new();
+    while let Ok(line) = receive.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        if line.contains(wanted) {
+            return;
+        }
+        seen.push(line);
+    }
+    panic!("weft demo never printed {wanted}:\n{}", seen.join("\n"));
+}
