@@ -51,6 +51,20 @@ pub struct HeaderScope<'a> {
     pub upstream: Option<SocketAddr>,
 }
 
+/// The changes a message makes to requests and to responses. Configurations, virtual hosts, routes and weighted
+/// clusters are four messages without a common type, but they name these fields alike.
+macro_rules! header_ops {
+    ($message:expr) => {{
+        let message = $message;
+        let (to_add, to_remove) = (&message.request_headers_to_add, &message.request_headers_to_remove);
+        let request = $crate::headers::HeaderOps::compile(to_add, to_remove, "request")?;
+        let (to_add, to_remove) = (&message.response_headers_to_add, &message.response_headers_to_remove);
+        let response = $crate::headers::HeaderOps::compile(to_add, to_remove, "response")?;
+        (request, response)
+    }};
+}
+pub(crate) use header_ops;
+
 impl HeaderOps {
     /// Reads the lists of one level, whose fields begin with `prefix`.
     pub(crate) fn compile(

@@ -16,7 +16,7 @@ use proto::envoy::config::core::v3::data_source::Specifier;
 use proto::envoy::config::route::v3 as wire;
 use proto::envoy::config::route::v3::route_action::{ClusterSpecifier, hash_policy::PolicySpecifier};
 
-use crate::headers::HeaderOps;
+use crate::headers::{HeaderOps, header_ops};
 use crate::matcher::{Conditions, is_grpc};
 use crate::read::{
     At, Within, Wrong, config, duration, each, flag, limit, named, number, origin, refuse, required, status,
@@ -207,16 +207,7 @@ impl Route {
             }
             None => return Err(Wrong::new("action", "is missing")),
         };
-        let request = HeaderOps::compile(
-            &message.request_headers_to_add,
-            &message.request_headers_to_remove,
-            "request",
-        )?;
-        let response = HeaderOps::compile(
-            &message.response_headers_to_add,
-            &message.response_headers_to_remove,
-            "response",
-        )?;
+        let (request, response) = header_ops!(message);
         let slot = *slots;
         *slots += 1;
         Ok(Self {
@@ -443,16 +434,7 @@ impl WeightedCluster {
                 host_literal(host)
             }
         });
-        let request = HeaderOps::compile(
-            &message.request_headers_to_add,
-            &message.request_headers_to_remove,
-            "request",
-        )?;
-        let response = HeaderOps::compile(
-            &message.response_headers_to_add,
-            &message.response_headers_to_remove,
-            "response",
-        )?;
+        let (request, response) = header_ops!(message);
         Ok(Self {
             cluster: named(&message.name, "name")?,
             weight: number(&message.weight).unwrap_or(0),

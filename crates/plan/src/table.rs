@@ -11,7 +11,7 @@ use proto::Any;
 use proto::envoy::config::route::v3 as wire;
 use proto::envoy::extensions::filters::http::cors::v3::CorsPolicy;
 
-use crate::headers::HeaderOps;
+use crate::headers::{HeaderOps, header_ops};
 use crate::hosts::{Hosts, without_port};
 use crate::matcher::first_segment;
 use crate::plan::Request;
@@ -84,16 +84,7 @@ impl RouteTable {
         refuse(!message.vhost_header.is_empty(), "vhost_header")?;
         refuse(message.ignore_path_parameters_in_path_matching, "ignore_path_parameters_in_path_matching")?;
         refuse(!message.route_specifiers.is_empty(), "route_specifiers")?;
-        let request = HeaderOps::compile(
-            &message.request_headers_to_add,
-            &message.request_headers_to_remove,
-            "request",
-        )?;
-        let response = HeaderOps::compile(
-            &message.response_headers_to_add,
-            &message.response_headers_to_remove,
-            "response",
-        )?;
+        let (request, response) = header_ops!(message);
         let outer = Outer { message, request: request.map(Arc::new), response: response.map(Arc::new) };
         let mut domains = Hosts::default();
         let mut slots = 0;
@@ -138,16 +129,7 @@ impl VirtualHost {
         if message.domains.is_empty() {
             return Err(Wrong::new("domains", "is empty"));
         }
-        let request = HeaderOps::compile(
-            &message.request_headers_to_add,
-            &message.request_headers_to_remove,
-            "request",
-        )?;
-        let response = HeaderOps::compile(
-            &message.response_headers_to_add,
-            &message.response_headers_to_remove,
-            "response",
-        )?;
+        let (request, response) = header_ops!(message);
         let levels = |own: Option<HeaderOps>, outer: &Option<Arc<HeaderOps>>| -> Vec<Arc<HeaderOps>> {
             own.map(Arc::new).into_iter().chain(outer.clone()).collect()
         };
