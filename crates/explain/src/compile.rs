@@ -17,9 +17,7 @@ pub struct Compiled {
 
 /// Makes the plan a proxy would have of this snapshot.
 pub fn compile(snapshot: &Snapshot, proxy: &Proxy) -> Compiled {
-    let mut registry = filter::Registry::default();
-    filters::register(&mut registry);
-    let mut store = Store::new(registry);
+    let mut store = Store::new(filters::registry());
     let view = mesh::view(snapshot, proxy);
 
     let mut rejects = Vec::new();

@@ -1,6 +1,6 @@
 //! The HTTP filters Weft has: Envoy's, under Envoy's messages.
 //!
-//! Start at [`register`]; each filter is a module of its name. What is known and knowingly does nothing stands
+//! Start at [`registry`]; each filter is a module of its name. What is known and knowingly does nothing stands
 //! in `inert`, with the reason; a filter that is in neither place is refused by whoever asks for it, since to
 //! leave out an authorisation would let through what its author meant to stop.
 //!
@@ -14,6 +14,13 @@ mod inert;
 mod tests_support;
 
 use filter::Registry;
+
+/// A registry of every filter of this crate: what a proxy knows, and whoever simulates one.
+pub fn registry() -> Registry {
+    let mut registry = Registry::default();
+    register(&mut registry);
+    registry
+}
 
 /// Adds every filter of this crate to a registry.
 pub fn register(registry: &mut Registry) {

@@ -58,8 +58,7 @@ impl Machine {
     /// # Errors
     /// An address cannot be bound, or the access log cannot be opened.
     pub async fn start(bootstrap: Bootstrap) -> anyhow::Result<(Self, Control)> {
-        let mut registry = filter::Registry::default();
-        filters::register(&mut registry);
+        let registry = filters::registry();
         let scribe =
             Scribe::start(bootstrap.access_log.as_deref()).context("the access log cannot be opened")?;
         let (asker, resolver) = dns::resolver();

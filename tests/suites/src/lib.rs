@@ -62,7 +62,5 @@ fn json<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
 
 /// A plan store that knows the proxy's own filters.
 fn store() -> plan::Store {
-    let mut registry = filter::Registry::default();
-    filters::register(&mut registry);
-    plan::Store::new(registry)
+    plan::Store::new(filters::registry())
 }
