@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use base::Protocol;
+use ipnet::IpNet;
 use regex::RegexBuilder;
 
 use crate::read::At;
@@ -69,6 +70,48 @@ fn is_host_tail(tail: &str) -> bool {
     }
 }
 
+/// What is wrong with a server name of TLS: a host, or `outbound_.PORT_.SUBSET_.HOST` as proxies call each other.
+pub(crate) fn sni_error(text: &str) -> Option<String> {
+    let generated = text.strip_prefix("outbound_.").and_then(|rest| {
+        let (port, rest) = rest.split_once("_.")?;
+        let (subset, host) = rest.split_once("_.")?;
+        let is_port = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+        (is_port && (subset.is_empty() || is_label(subset))).then_some(host)
+    });
+    wildcard_host_error(generated.unwrap_or(text))
+}
+
+/// The network in CIDR notation, or of a single address.
+pub(crate) fn network(text: &str) -> Option<IpNet> {
+    text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+/// Whether this is `HOST:PORT`.
+pub(crate) fn is_host_and_port(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let is_host = bare.parse::<IpAddr>().is_ok() || is_fqdn(bare);
+    is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+/// Checks a field that is empty or names a namespace.
+pub(crate) fn namespace(at: &At<'_>, name: &str) {
+    if let Some(field) = at.field(name)
+        && field.node.text().is_some_and(|text| !text.is_empty() && !is_label(text))
+    {
+        field.error("wrong-value", "this is not a namespace's name");
+    }
+}
+
+/// Checks the sum of the weights of several destinations.
+pub(crate) fn weights(at: &At<'_>, sum: u64) {
+    if sum == 0 {
+        at.error("wrong-value", "the weights add up to zero: no destination would get anything");
+    } else if sum > u64::from(u32::MAX) {
+        at.error("wrong-value", "the weights add up to more than 4294967295");
+    }
+}
+
 /// Whether this is an address or a network in CIDR notation.
 pub(crate) fn is_address_or_network(text: &str) -> bool {
     match text.split_once('/') {
@@ -91,6 +134,17 @@ pub(crate) fn labels(at: &At<'_>) {
             entry.error("wrong-value", format!("{value:?} is not a label's value"));
         }
     }
+}
+
+/// Checks a map of labels by which workloads are chosen: such labels are whole.
+pub(crate) fn selector(at: &At<'_>) {
+    for entry in at.entries() {
+        let is_wild = entry.name().contains('*') || entry.node.text().is_some_and(|text| text.contains('*'));
+        if is_wild {
+            entry.error("wrong-value", "a selector knows no wildcards");
+        }
+    }
+    labels(at);
 }
 
 /// Whether this is `name` or `prefix.example/name`, as labels and annotations are called.
@@ -158,6 +212,15 @@ pub(crate) fn regex_error(pattern: &str) -> Option<String> {
     Some(format!("the regular expression {pattern:?} does not compile: {reason}"))
 }
 
+/// A final HTTP status.
+pub(crate) fn status(at: &At<'_>) -> Option<u16> {
+    let status = at.int().and_then(|value| u16::try_from(value).ok()).filter(|s| (200..=599).contains(s));
+    if status.is_none() && at.int().is_some() {
+        at.error("wrong-value", "a status is between 200 and 599");
+    }
+    status
+}
+
 /// The protocol Istio's objects call by this name, whatever its case.
 pub(crate) fn protocol(name: &str) -> Option<Protocol> {
     Some(match name.to_ascii_uppercase().as_str() {
@@ -166,6 +229,7 @@ pub(crate) fn protocol(name: &str) -> Option<Protocol> {
         "HTTP" => Protocol::Http,
         "HTTP2" => Protocol::Http2,
         "HTTPS" => Protocol::Https,
+        "HTTP_PROXY" => Protocol::HttpProxy,
         "MONGO" => Protocol::Mongo,
         "MYSQL" => Protocol::Mysql,
         "REDIS" => Protocol::Redis,
@@ -174,6 +238,17 @@ pub(crate) fn protocol(name: &str) -> Option<Protocol> {
         "UDP" => Protocol::Udp,
         _ => return None,
     })
+}
+
+/// Reports a protocol that is carried without being understood, or not at all.
+pub(crate) fn stream_protocol(at: &At<'_>, protocol: Protocol) {
+    match protocol {
+        Protocol::Mongo | Protocol::Mysql | Protocol::Redis => {
+            at.warn("unsupported-field", format!("{protocol:?} is carried as TCP, without a look inside"));
+        }
+        Protocol::Udp => at.warn("unsupported-field", "no proxy takes datagrams: this port is left alone"),
+        _ => {}
+    }
 }
 
 /// Decodes standard base64 with padding.

@@ -8,10 +8,11 @@ use std::ops::Range;
 use serde_json::Value as Json;
 use thiserror::Error;
 
+use crate::identity::{identify, is_list};
 use crate::kind::Key;
-use crate::parse::{identify, is_list};
 use crate::yaml::{Budget, Node, Value, emit, line_end, load, pieces, readable};
 
+mod merge;
 mod part;
 mod scalar;
 
@@ -48,6 +49,11 @@ pub fn keys(text: &str) -> Vec<Key> {
 pub fn replace(text: &str, key: &Key, document: &str) -> Result<String, EditError> {
     let object = find(text, key)?;
     let fresh = only_object(document, key)?;
+    Ok(put(text, &object, document, &fresh))
+}
+
+/// The text with a document's only object in the place of another.
+fn put(text: &str, object: &Object, document: &str, fresh: &Object) -> String {
     let part = match (&object.form, &fresh.form) {
         (Form::Document { is_json: false, .. }, Form::Document { .. }) => {
             let body = document.get(fresh.body.clone()).unwrap_or_default();
@@ -64,7 +70,7 @@ pub fn replace(text: &str, key: &Key, document: &str) -> Result<String, EditErro
     // Block style cannot begin on the separator's own line.
     let is_beside_separator = text.get(object.head.clone()).is_some_and(|head| head.ends_with("--- "));
     let glue = if is_beside_separator && !part.starts_with('{') { "\n" } else { "" };
-    Ok(spliced(text, object.body, &with_breaks_of(text, &format!("{glue}{part}"))))
+    spliced(text, object.body.clone(), &with_breaks_of(text, &format!("{glue}{part}")))
 }
 
 /// Takes an object out.
@@ -111,6 +117,76 @@ pub fn set(text: &str, key: &Key, path: &str, value: &Json) -> Result<String, Ed
     let old = text.get(span.clone()).and_then(scalar::one_line).ok_or_else(refusal)?;
     let fresh = scalar::written_like(old, value);
     Ok(spliced(text, span.start..span.start + old.len(), &fresh))
+}
+
+/// Makes an object read as `wanted` by the smallest changes: fields that already do keep their bytes, their order and
+/// their comments; a field that is gone takes the comments with it that touch it from above.
+///
+/// ```
+/// use api::{Key, Kind, edit};
+///
+/// let text = "# mine\napiVersion: v1\nkind: Service\nmetadata: {name: shop} # ours\nspec:\n  ports:\n  - port: 80 # plain\n";
+/// let wanted = serde_json::json!({
+///     "apiVersion": "v1", "kind": "Service", "metadata": { "name": "shop" },
+///     "spec": { "ports": [{ "port": 8080 }], "clusterIP": "None" },
+/// });
+///
+/// let merged = edit::merge(text, &Key::new(Kind::Service, "default", "shop"), &wanted)?;
+///
+/// assert_eq!(merged, text.replace("port: 80 # plain", "port: 8080 # plain\n  clusterIP: None"));
+/// # Ok::<(), edit::EditError>(())
+/// ```
+///
+/// # Errors
+/// Where the text does not hold the object, or `wanted` is another one.
+pub fn merge(text: &str, key: &Key, wanted: &Json) -> Result<String, EditError> {
+    let object = find(text, key)?;
+    if object.json == *wanted {
+        return Ok(text.to_owned());
+    }
+    let document = emit(wanted);
+    let fresh = only_object(&document, key)?;
+    Ok(merged(text, &object, wanted, key).unwrap_or_else(|| put(text, &object, &document, &fresh)))
+}
+
+/// Puts every object that names no namespace into this one; every other byte stays.
+///
+/// ```
+/// let text = "apiVersion: v1\nkind: Service # ours\nmetadata:\n  name: shop\nspec: {}\n";
+///
+/// let settled = api::edit::settle(text, "demo");
+///
+/// assert_eq!(settled, text.replace("name: shop\n", "name: shop\n  namespace: demo\n"));
+/// ```
+pub fn settle(text: &str, namespace: &str) -> String {
+    let is_anywhere =
+        |object: &Object| object.scalars.is_some() && object.json["metadata"]["namespace"].is_null();
+    let settle = |text: String, object: Object| {
+        let mut wanted = object.json.clone();
+        if let Some(metadata) = wanted.get_mut("metadata").and_then(Json::as_object_mut) {
+            metadata.insert("namespace".to_owned(), namespace.into());
+        }
+        let key = Key { namespace: namespace.into(), ..object.key.clone() };
+        let document = emit(&wanted);
+        let anew = || only_object(&document, &key).ok().map(|fresh| put(&text, &object, &document, &fresh));
+        merged(&text, &object, &wanted, &key).or_else(anew).unwrap_or(text)
+    };
+    // From the last on, so that the places of those before stay true.
+    objects(text).into_iter().filter(is_anywhere).rev().fold(text.to_owned(), settle)
+}
+
+/// The text with an object changed in part, so that it reads as `wanted` under `key`.
+fn merged(text: &str, object: &Object, wanted: &Json, key: &Key) -> Option<String> {
+    let part = Part::around(text, object.body.start);
+    let mut changes = merge::changes(&part, object.scalars.as_ref()?, wanted)?;
+    changes.sort_by_key(|change| change.range.start);
+    let apply = |text: String, change: merge::Splice| {
+        let fresh = with_breaks_of(&text, &change.part);
+        spliced(&text, change.range, &fresh)
+    };
+    let merged = changes.into_iter().rev().fold(text.to_owned(), apply);
+    // What cannot be changed in part, or would read as something else then, is written anew.
+    find(&merged, key).is_ok_and(|object| object.json == *wanted).then_some(merged)
 }
 
 /// One object of a text.

@@ -4,12 +4,14 @@ use std::net::IpAddr;
 
 use base::{Host, Labels, Protocol};
 
+use crate::tls::ServerTls;
+
 mod read;
 
 pub(crate) use read::{FIELDS, read};
 
 /// The servers of the gateway proxies that a selector picks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Gateway {
     /// The labels of the gateway workloads; empty means all of them.
     pub selector: Labels,
@@ -18,7 +20,7 @@ pub struct Gateway {
 }
 
 /// One port of a gateway and the hosts behind it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Server {
     /// The server's name, empty where none is written.
     pub name: String,
@@ -28,12 +30,14 @@ pub struct Server {
     pub bind: Option<IpAddr>,
     /// The hosts exposed; never empty.
     pub hosts: Vec<ServerHost>,
+    /// TLS; Some where the protocol is HTTPS or TLS, or another stream that is to be wrapped in TLS.
+    pub tls: Option<ServerTls>,
     /// Whether clients that come without TLS are sent to `https` (`tls.httpsRedirect`).
     pub redirects: bool,
 }
 
 /// A port of a gateway's server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Port {
     /// The number.
     pub number: u16,
@@ -41,6 +45,8 @@ pub struct Port {
     pub name: String,
     /// What it speaks.
     pub protocol: Protocol,
+    /// The number the gateway listens on, where it is not the one clients see.
+    pub target_port: Option<u16>,
 }
 
 /// A host and the namespaces whose VirtualServices may claim it.
@@ -51,3 +57,6 @@ pub struct ServerHost {
     /// The host.
     pub host: Host,
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,32 +7,50 @@ use std::sync::Arc;
 /// A kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
+    /// Kubernetes' ConfigMap that holds Istio's MeshConfig.
+    ConfigMap,
     /// Istio's DestinationRule: how a host's traffic is balanced, and its subsets.
     DestinationRule,
     /// Kubernetes' EndpointSlice: addresses behind a Service.
     EndpointSlice,
     /// Istio's Gateway: what a gateway proxy listens to.
     Gateway,
+    /// Kubernetes' Pod: a workload and its labels.
+    Pod,
+    /// Istio's ProxyConfig: how the proxies of some workloads are run.
+    ProxyConfig,
+    /// Kubernetes' Secret, as far as it holds certificates.
+    Secret,
     /// Kubernetes' Service.
     Service,
     /// Istio's ServiceEntry: a service the platform does not know.
     ServiceEntry,
+    /// Istio's Sidecar: what the proxies of some workloads see and listen to.
+    Sidecar,
     /// Istio's VirtualService: how requests to a host are routed.
     VirtualService,
     /// Istio's WorkloadEntry: one workload outside the platform.
     WorkloadEntry,
+    /// Istio's WorkloadGroup: what workloads outside the platform have in common.
+    WorkloadGroup,
 }
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Kind; 7] = [
+    pub const ALL: [Kind; 13] = [
+        Kind::ConfigMap,
         Kind::DestinationRule,
         Kind::EndpointSlice,
         Kind::Gateway,
+        Kind::Pod,
+        Kind::ProxyConfig,
+        Kind::Secret,
         Kind::Service,
         Kind::ServiceEntry,
+        Kind::Sidecar,
         Kind::VirtualService,
         Kind::WorkloadEntry,
+        Kind::WorkloadGroup,
     ];
 
     /// The kind a user means by `vs`, `virtualservice`, `VirtualServices` or `virtualservices.networking.istio.io`.
@@ -53,39 +71,54 @@ impl Kind {
     /// The name a document writes, e.g. `VirtualService`.
     pub fn name(self) -> &'static str {
         match self {
+            Kind::ConfigMap => "ConfigMap",
             Kind::DestinationRule => "DestinationRule",
             Kind::EndpointSlice => "EndpointSlice",
             Kind::Gateway => "Gateway",
+            Kind::ProxyConfig => "ProxyConfig",
+            Kind::Pod => "Pod",
+            Kind::Secret => "Secret",
             Kind::Service => "Service",
             Kind::ServiceEntry => "ServiceEntry",
+            Kind::Sidecar => "Sidecar",
             Kind::VirtualService => "VirtualService",
             Kind::WorkloadEntry => "WorkloadEntry",
+            Kind::WorkloadGroup => "WorkloadGroup",
         }
     }
 
     /// The lower-case plural, e.g. `virtualservices`.
     pub fn plural(self) -> &'static str {
         match self {
+            Kind::ConfigMap => "configmaps",
             Kind::DestinationRule => "destinationrules",
             Kind::EndpointSlice => "endpointslices",
             Kind::Gateway => "gateways",
+            Kind::ProxyConfig => "proxyconfigs",
+            Kind::Pod => "pods",
+            Kind::Secret => "secrets",
             Kind::Service => "services",
             Kind::ServiceEntry => "serviceentries",
+            Kind::Sidecar => "sidecars",
             Kind::VirtualService => "virtualservices",
             Kind::WorkloadEntry => "workloadentries",
+            Kind::WorkloadGroup => "workloadgroups",
         }
     }
 
     /// The short names kubectl knows.
     pub fn short_names(self) -> &'static [&'static str] {
         match self {
+            Kind::ConfigMap => &["cm"],
             Kind::DestinationRule => &["dr"],
-            Kind::EndpointSlice => &[],
             Kind::Gateway => &["gw"],
             Kind::Service => &["svc"],
             Kind::ServiceEntry => &["se"],
             Kind::VirtualService => &["vs"],
             Kind::WorkloadEntry => &["we"],
+            Kind::WorkloadGroup => &["wg"],
+            Kind::Pod => &["po"],
+            Kind::EndpointSlice | Kind::ProxyConfig | Kind::Secret | Kind::Sidecar => &[],
         }
     }
 
@@ -93,7 +126,7 @@ impl Kind {
     pub fn group(self) -> &'static str {
         match self {
             Kind::EndpointSlice => "discovery.k8s.io",
-            Kind::Service => "",
+            Kind::ConfigMap | Kind::Pod | Kind::Secret | Kind::Service => "",
             _ => "networking.istio.io",
         }
     }
@@ -101,9 +134,15 @@ impl Kind {
     /// The served versions, the preferred one first.
     pub fn versions(self) -> &'static [&'static str] {
         match self {
-            Kind::EndpointSlice | Kind::Service => &["v1"],
+            Kind::ConfigMap | Kind::EndpointSlice | Kind::Pod | Kind::Secret | Kind::Service => &["v1"],
+            Kind::ProxyConfig => &["v1beta1"],
             _ => &["v1", "v1beta1", "v1alpha3"],
         }
+    }
+
+    /// Whether what an object says stands under `spec`.
+    pub fn has_spec(self) -> bool {
+        !matches!(self, Kind::ConfigMap | Kind::EndpointSlice | Kind::Pod | Kind::Secret)
     }
 
     /// The preferred `apiVersion`, e.g. `networking.istio.io/v1`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base::Labels;
 
 use crate::check;
-use crate::parse::Identity;
+use crate::identity::Identity;
 use crate::read::At;
 use crate::schema::{self, Field, LABELS, Shape, ok};
 
@@ -44,7 +44,7 @@ const FIELDS: &[Field] = &[
 ];
 
 /// What kubectl notes for itself; it says nothing about the object.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+pub(crate) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Reads `metadata`; what is wrong goes to the log.
 pub(crate) fn read(root: &At<'_>, identity: &Identity) -> Meta {

@@ -5,23 +5,18 @@ use std::sync::Arc;
 
 use base::{Digester, Issue, Severity};
 
+use crate::identity::{Skipped, identify, is_list, is_mesh_file};
 use crate::kind::{Key, Kind};
 use crate::meta::{self, Meta};
-use crate::read::{At, Context, Finding, Log};
+use crate::read::{At, Context, Finding, Log, MAX_BYTES};
 use crate::resource::{Resource, Valid};
+use crate::support::fields_of;
 use crate::yaml::{Budget, Document, Entry, Mark, Node, Piece, Value, emit, load, pieces};
 use crate::{
-    destination_rule, endpoint_slice, gateway, service, service_entry, virtual_service, workload_entry,
+    config_map, destination_rule, endpoint_slice, gateway, pod, proxy_config, secret, service, service_entry,
+    sidecar, virtual_service, workload_entry, workload_group,
 };
 use crate::{schema, yaml};
-
-mod identity;
-
-use identity::Skipped;
-pub(crate) use identity::{Identity, identify, is_list};
-
-/// The most bytes a file may have.
-pub const MAX_BYTES: usize = 10 * 1024 * 1024;
 
 /// What one file holds.
 #[derive(Clone, Debug, Default)]
@@ -124,6 +119,7 @@ impl Reader<'_> {
     fn object(&mut self, root: Node, text: String) {
         let identity = match identify(&root) {
             Ok(Some(identity)) => identity,
+            Ok(None) if is_mesh_file(&root) => return,
             Ok(None) => return self.fault("wrong-type", root.at, "", "an object is a map of fields".into()),
             Err(skipped) => return self.skip(&skipped),
         };
@@ -171,29 +167,42 @@ fn build(kind: Kind, meta: Meta, document: Document, context: Context<'_>) -> Re
     }
     let root = At::root(&document.root, context);
     check_root(&root, kind);
-    if kind == Kind::EndpointSlice {
-        return resource!(endpoint_slice, &root);
+    match kind {
+        Kind::ConfigMap => return resource!(config_map, &root),
+        Kind::EndpointSlice => return resource!(endpoint_slice, &root),
+        Kind::Pod => return resource!(pod, &root),
+        Kind::Secret => return resource!(secret, &root),
+        _ => {}
     }
     let empty = Node { value: Value::Map(Vec::new()), at: document.root.at, span: 0..0, is_shared: false };
     let spec = root.field("spec").unwrap_or_else(|| {
         root.missing("spec", "the object says nothing");
         At::root(&empty, context)
     });
-    schema::walk(&spec, schema::fields_of(kind));
+    schema::walk(&spec, fields_of(kind));
     match kind {
+        Kind::ConfigMap => resource!(config_map, &root),
         Kind::DestinationRule => resource!(destination_rule, &spec),
         Kind::EndpointSlice => resource!(endpoint_slice, &root),
         Kind::Gateway => resource!(gateway, &spec),
-        Kind::Service => resource!(service, &spec),
+        Kind::ProxyConfig => resource!(proxy_config, &spec),
+        Kind::Pod => resource!(pod, &root),
+        Kind::Secret => resource!(secret, &root),
+        Kind::Service => {
+            let service = service::read(&spec, &meta);
+            Valid::new(meta, service, digest, document.clone()).into()
+        }
         Kind::ServiceEntry => resource!(service_entry, &spec),
+        Kind::Sidecar => resource!(sidecar, &spec),
         Kind::VirtualService => resource!(virtual_service, &spec),
         Kind::WorkloadEntry => resource!(workload_entry, &spec),
+        Kind::WorkloadGroup => resource!(workload_group, &spec),
     }
 }
 
 /// Checks the names of the object's own fields, and all fields of a kind that has no `spec`.
 fn check_root(root: &At<'_>, kind: Kind) {
-    let own: &[schema::Field] = if kind == Kind::EndpointSlice { schema::fields_of(kind) } else { SPEC };
+    let own: &[schema::Field] = if kind.has_spec() { SPEC } else { fields_of(kind) };
     schema::walk_root(root, &[IDENTITY, own]);
 }
 
@@ -211,7 +220,9 @@ fn digest(kind: Kind, meta: &Meta, root: &Node) -> base::Digest {
     let mut digester = Digester::default();
     (kind.name(), &meta.namespace, &meta.name, &meta.labels, &meta.annotations, &meta.created)
         .hash(&mut digester);
-    let mut own: Vec<&Entry> = root.entries().iter().filter(|entry| is_meaning(entry)).collect();
+    // Of a Pod it is the status that says where it is and whether it is ready.
+    let counts = |entry: &&Entry| is_meaning(entry) || kind == Kind::Pod && entry.key == "status";
+    let mut own: Vec<&Entry> = root.entries().iter().filter(counts).collect();
     own.sort_by(|a, b| a.key.cmp(&b.key));
     for entry in own {
         entry.key.hash(&mut digester);

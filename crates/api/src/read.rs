@@ -7,7 +7,11 @@ use std::time::Duration;
 
 use base::{Issue, Labels, Place, Severity, duration};
 
+use crate::decimal::Decimal;
 use crate::yaml::{Mark, Node, Value};
+
+/// The most bytes a file may have.
+pub const MAX_BYTES: usize = 10 * 1024 * 1024;
 
 /// The most findings one file is worth; what comes after is counted, not told.
 const MAX_ISSUES: usize = 1000;
@@ -108,6 +112,16 @@ impl<'a> At<'a> {
         Self { node, context, key: None, path: String::new() }
     }
 
+    /// A value at a path of the object.
+    pub(crate) fn below(node: &'a Node, context: Context<'a>, path: String) -> Self {
+        Self { node, context, key: None, path }
+    }
+
+    /// The path from the object's root, or from `spec`.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The key under which this stands in its map; empty for an item.
     pub(crate) fn name(&self) -> &'a str {
         self.key.map(|(name, _)| name).unwrap_or_default()
@@ -159,6 +173,11 @@ impl<'a> At<'a> {
         self.field(name)?.node.text().filter(|text| !text.is_empty())
     }
 
+    /// A text field that is there and not empty, as a value of its own.
+    pub(crate) fn owned(&self, name: &str) -> Option<String> {
+        self.text(name).map(str::to_owned)
+    }
+
     /// A boolean field.
     pub(crate) fn bool(&self, name: &str) -> Option<bool> {
         match self.field(name)?.node.value {
@@ -180,6 +199,16 @@ impl<'a> At<'a> {
     /// A field's whole number that fits the type asked for.
     pub(crate) fn whole<N: TryFrom<i64>>(&self, name: &str) -> Option<N> {
         N::try_from(self.field(name)?.int()?).ok()
+    }
+
+    /// The same where zero says as much as nothing.
+    pub(crate) fn positive<N: TryFrom<i64> + Default + PartialEq>(&self, name: &str) -> Option<N> {
+        self.whole(name).filter(|value| *value != N::default())
+    }
+
+    /// A field's number with a fraction.
+    pub(crate) fn decimal(&self, name: &str) -> Option<Decimal> {
+        Decimal::new(self.field(name)?.number()?)
     }
 
     /// A field `{value: PERCENT}`.

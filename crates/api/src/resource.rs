@@ -1,5 +1,6 @@
 //! Objects that have been read and found valid.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -9,8 +10,12 @@ use serde_json::Value;
 
 use crate::kind::{Key, Kind};
 use crate::meta::Meta;
+use crate::secret;
 use crate::yaml::{Document, Node};
-use crate::{DestinationRule, EndpointSlice, Gateway, Service, ServiceEntry, VirtualService, WorkloadEntry};
+use crate::{
+    ConfigMap, DestinationRule, EndpointSlice, Gateway, Pod, ProxyConfig, Secret, Service, ServiceEntry,
+    Sidecar, VirtualService, WorkloadEntry, WorkloadGroup,
+};
 
 /// The specification part of a kind.
 pub trait Spec: Sized {
@@ -119,7 +124,21 @@ macro_rules! resource {
     };
 }
 
-resource!(DestinationRule, EndpointSlice, Gateway, Service, ServiceEntry, VirtualService, WorkloadEntry);
+resource!(
+    ConfigMap,
+    DestinationRule,
+    EndpointSlice,
+    Gateway,
+    Pod,
+    ProxyConfig,
+    Secret,
+    Service,
+    ServiceEntry,
+    Sidecar,
+    VirtualService,
+    WorkloadEntry,
+    WorkloadGroup
+);
 
 impl Resource {
     /// The object's key.
@@ -144,11 +163,22 @@ impl Resource {
         &self.document().text
     }
 
-    /// The object as written, as JSON, with the namespace it lives in.
+    /// The same as may be shown: without what a Secret holds.
+    pub fn shown(&self) -> Cow<'_, str> {
+        match self {
+            Resource::Secret(_) => Cow::Owned(self.to_yaml()),
+            _ => Cow::Borrowed(self.text()),
+        }
+    }
+
+    /// The object as written, as JSON, with the namespace it lives in. What a Secret holds is left out.
     pub fn to_json(&self) -> Value {
         let mut json = self.root().to_json();
         if let Some(meta) = json.get_mut("metadata").and_then(Value::as_object_mut) {
             meta.entry("namespace").or_insert_with(|| self.meta().namespace.as_ref().into());
+        }
+        if self.kind() == Kind::Secret {
+            secret::redact(&mut json);
         }
         json
     }

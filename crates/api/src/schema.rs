@@ -7,13 +7,28 @@ use std::time::Duration;
 
 use base::duration;
 
-use crate::kind::Kind;
+use crate::check;
 use crate::read::At;
-use crate::support::Support;
 use crate::yaml::{Node, Value};
-use crate::{
-    check, destination_rule, endpoint_slice, gateway, service, service_entry, virtual_service, workload_entry,
-};
+
+/// What becomes of a field that a user writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// It does what it says.
+    Supported,
+    /// It does what it says, but for some values, of which it is said what becomes of them.
+    SupportedBut(&'static str),
+    /// Taken with the warning `unsupported-field`: it does nothing, which lets through no more than its author
+    /// asked. The reason says what happens instead.
+    Warned(&'static str),
+    /// Taken with that warning unless it has one of these values.
+    WarnedUnless(&'static [&'static str], &'static str),
+    /// Refused with the error `refused-field`: without it, more would be let through, exposed or unencrypted
+    /// than its author asked.
+    Refused(&'static str),
+    /// Refused unless it has one of these values.
+    RefusedUnless(&'static [&'static str], &'static str),
+}
 
 /// One field of an object.
 pub(crate) struct Field {
@@ -48,8 +63,16 @@ pub(crate) enum Shape {
     Word(&'static [&'static str]),
 }
 
+/// What becomes of some protocols' ports.
+pub(crate) const CARRIED: &str =
+    "Mongo, MySQL and Redis are carried as TCP, with a warning; UDP is left alone";
+
+/// What becomes of sockets where an address may stand.
+pub(crate) const NO_SOCKETS: &str = "unix domain sockets are refused";
+
 pub(crate) const PORT: Shape = Shape::Int(1, 65535);
 pub(crate) const U32: Shape = Shape::Int(0, u32::MAX as i64);
+pub(crate) const U64: Shape = Shape::Int(0, i64::MAX);
 pub(crate) const I32: Shape = Shape::Int(i32::MIN as i64, i32::MAX as i64);
 pub(crate) const COUNT: Shape = Shape::Int(0, i32::MAX as i64);
 pub(crate) const DURATION: Shape = Shape::Duration { least: 1, may_be_zero: false };
@@ -63,6 +86,21 @@ pub(crate) const fn ok(name: &'static str, shape: Shape) -> Field {
     Field { name, shape, support: Support::Supported }
 }
 
+/// A field that does what it says but for some values, which its reader tells apart.
+pub(crate) const fn partly(name: &'static str, shape: Shape, but: &'static str) -> Field {
+    Field { name, shape, support: Support::SupportedBut(but) }
+}
+
+/// A field that is refused unless it has one of these values.
+pub(crate) const fn refused_unless(
+    name: &'static str,
+    shape: Shape,
+    values: &'static [&'static str],
+    why: &'static str,
+) -> Field {
+    Field { name, shape, support: Support::RefusedUnless(values, why) }
+}
+
 /// A field that is taken with a warning.
 pub(crate) const fn warned(name: &'static str, shape: Shape, why: &'static str) -> Field {
     Field { name, shape, support: Support::Warned(why) }
@@ -71,19 +109,6 @@ pub(crate) const fn warned(name: &'static str, shape: Shape, why: &'static str) 
 /// A field that is refused.
 pub(crate) const fn refused(name: &'static str, shape: Shape, why: &'static str) -> Field {
     Field { name, shape, support: Support::Refused(why) }
-}
-
-/// The fields of a kind below `spec`, or of the object itself where the kind has no `spec`.
-pub(crate) fn fields_of(kind: Kind) -> &'static [Field] {
-    match kind {
-        Kind::DestinationRule => destination_rule::FIELDS,
-        Kind::EndpointSlice => endpoint_slice::FIELDS,
-        Kind::Gateway => gateway::FIELDS,
-        Kind::Service => service::FIELDS,
-        Kind::ServiceEntry => service_entry::FIELDS,
-        Kind::VirtualService => virtual_service::FIELDS,
-        Kind::WorkloadEntry => workload_entry::FIELDS,
-    }
 }
 
 /// Holds an object against its fields and reports what does not fit.
@@ -130,7 +155,7 @@ fn walk_tables(at: &At<'_>, tables: &[&[Field]], judged: bool) {
 /// Reports a field that is not supported; whether what stands below it is still to be judged.
 fn judge(at: &At<'_>, field: &Field) -> bool {
     match field.support {
-        Support::Supported => return true,
+        Support::Supported | Support::SupportedBut(_) => return true,
         _ if is_unset(at.node) => {}
         Support::Warned(why) => at.warn_at_key("unsupported-field", format!("this has no effect: {why}")),
         Support::Refused(why) => at.error_at_key("refused-field", format!("this version refuses it: {why}")),

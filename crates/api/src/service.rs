@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use base::{Labels, Protocol};
 
+use crate::export::ExportTo;
+
 mod read;
 
 pub(crate) use read::{FIELDS, read};
@@ -23,8 +25,14 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// The name it stands for; Some exactly where `exposure` is [`Exposure::ExternalName`].
     pub external_name: Option<String>,
+    /// Whether clients only reach workloads on their own node.
+    pub is_node_local: bool,
+    /// Which workloads come first, as written.
+    pub traffic_distribution: Option<String>,
     /// Whether workloads count before they are ready.
     pub publishes_not_ready: bool,
+    /// The namespaces that see it (annotation `networking.istio.io/exportTo`); None means the mesh's default.
+    pub export_to: Option<ExportTo>,
 }
 
 /// How a Service is exposed (`spec.type`).
@@ -62,3 +70,6 @@ pub enum TargetPort {
     /// A number.
     Number(u16),
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 //! Istio's ServiceEntry: a service the platform does not know.
 
-use base::{Host, Protocol};
+use base::{Host, Labels, Protocol};
 
+use crate::export::ExportTo;
 use crate::workload_entry::WorkloadEntry;
 
 mod read;
@@ -23,6 +24,12 @@ pub struct ServiceEntry {
     pub resolution: Resolution,
     /// The endpoints written here.
     pub endpoints: Vec<WorkloadEntry>,
+    /// The labels of the workloads that are its endpoints, in place of those written.
+    pub workload_selector: Option<Labels>,
+    /// Names of which the server's certificate must have one.
+    pub subject_alt_names: Vec<String>,
+    /// The namespaces that see it; None means the mesh's default.
+    pub export_to: Option<ExportTo>,
 }
 
 /// A port of a ServiceEntry.
@@ -55,9 +62,14 @@ pub enum Resolution {
     Dns,
     /// By DNS; one address at a time.
     DnsRoundRobin,
+    /// By DNS, of the name under a wildcard that each request asks for.
+    DynamicDns,
     /// Not at all: the address the client asked for.
     #[default]
     None,
     /// The endpoints written, or workloads selected.
     Static,
 }
+
+#[cfg(test)]
+mod tests;

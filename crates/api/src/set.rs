@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use crate::kind::{Key, Kind};
 use crate::resource::{Resource, Valid};
-use crate::{DestinationRule, EndpointSlice, Gateway, Service, ServiceEntry, VirtualService, WorkloadEntry};
+use crate::{
+    ConfigMap, DestinationRule, EndpointSlice, Gateway, Pod, ProxyConfig, Secret, Service, ServiceEntry,
+    Sidecar, VirtualService, WorkloadEntry, WorkloadGroup,
+};
 
 macro_rules! resource_set {
     ($($kind:ident $field:ident),* $(,)?) => {
@@ -36,13 +39,19 @@ macro_rules! resource_set {
 }
 
 resource_set! {
+    ConfigMap config_maps,
     DestinationRule destination_rules,
     EndpointSlice endpoint_slices,
     Gateway gateways,
+    Pod pods,
+    ProxyConfig proxy_configs,
+    Secret secrets,
     Service services,
     ServiceEntry service_entries,
+    Sidecar sidecars,
     VirtualService virtual_services,
     WorkloadEntry workload_entries,
+    WorkloadGroup workload_groups,
 }
 
 impl ResourceSet {

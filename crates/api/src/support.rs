@@ -5,24 +5,13 @@
 use std::fmt::Write as _;
 
 use crate::kind::Kind;
-use crate::schema::{Field, Shape, fields_of};
+use crate::schema::{Field, Shape};
+use crate::{
+    config_map, destination_rule, endpoint_slice, gateway, mesh_config, pod, proxy_config, secret, service,
+    service_entry, sidecar, virtual_service, workload_entry, workload_group,
+};
 
-/// What becomes of a field that a user writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Support {
-    /// It does what it says.
-    Supported,
-    /// Taken with the warning `unsupported-field`: it does nothing, which lets through no more than its author
-    /// asked. The reason says what happens instead.
-    Warned(&'static str),
-    /// Taken with that warning unless it has one of these values.
-    WarnedUnless(&'static [&'static str], &'static str),
-    /// Refused with the error `refused-field`: without it, more would be let through, exposed or unencrypted
-    /// than its author asked.
-    Refused(&'static str),
-    /// Refused unless it has one of these values.
-    RefusedUnless(&'static [&'static str], &'static str),
-}
+pub use crate::schema::Support;
 
 /// One row of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,29 +29,56 @@ pub struct Row {
 pub fn table() -> impl Iterator<Item = Row> {
     Kind::ALL.into_iter().flat_map(|kind| {
         let mut rows = Vec::new();
-        let start = if kind == Kind::EndpointSlice { "" } else { "spec" };
+        let start = if kind.has_spec() { "spec" } else { "" };
         add_fields(kind, start, fields_of(kind), &mut rows);
+        if kind == Kind::ConfigMap {
+            add_fields(kind, "data.mesh", mesh_config::FIELDS, &mut rows);
+        }
         rows
     })
+}
+
+/// The fields of a kind below `spec`, or of the object itself where the kind has no `spec`.
+pub(crate) fn fields_of(kind: Kind) -> &'static [Field] {
+    match kind {
+        Kind::ConfigMap => config_map::FIELDS,
+        Kind::DestinationRule => destination_rule::FIELDS,
+        Kind::EndpointSlice => endpoint_slice::FIELDS,
+        Kind::Gateway => gateway::FIELDS,
+        Kind::ProxyConfig => proxy_config::FIELDS,
+        Kind::Pod => pod::FIELDS,
+        Kind::Secret => secret::FIELDS,
+        Kind::Service => service::FIELDS,
+        Kind::ServiceEntry => service_entry::FIELDS,
+        Kind::Sidecar => sidecar::FIELDS,
+        Kind::VirtualService => virtual_service::FIELDS,
+        Kind::WorkloadEntry => workload_entry::FIELDS,
+        Kind::WorkloadGroup => workload_group::FIELDS,
+    }
 }
 
 fn add_fields(kind: Kind, parent: &str, fields: &[Field], rows: &mut Vec<Row>) {
     for field in fields {
         let path = if parent.is_empty() { field.name.into() } else { format!("{parent}.{}", field.name) };
-        if field.support == Support::Supported {
-            add_shape(kind, path, &field.shape, rows);
-        } else {
-            rows.push(Row { kind, path, support: field.support });
+        let row = Row { kind, path, support: field.support };
+        match field.support {
+            Support::Supported | Support::SupportedBut(_) => add_shape(row, &field.shape, rows),
+            _ => rows.push(row),
         }
     }
 }
 
-fn add_shape(kind: Kind, path: String, shape: &Shape, rows: &mut Vec<Row>) {
+fn add_shape(row: Row, shape: &Shape, rows: &mut Vec<Row>) {
     match shape {
-        Shape::List(item) => add_shape(kind, format!("{path}[]"), item, rows),
-        Shape::Map(value) => add_shape(kind, format!("{path}{{}}"), value, rows),
-        Shape::Object(fields) => add_fields(kind, &path, fields, rows),
-        _ => rows.push(Row { kind, path, support: Support::Supported }),
+        Shape::List(item) => add_shape(Row { path: format!("{}[]", row.path), ..row }, item, rows),
+        Shape::Map(value) => add_shape(Row { path: format!("{}{{}}", row.path), ..row }, value, rows),
+        Shape::Object(fields) if !fields.is_empty() => {
+            if row.support != Support::Supported {
+                rows.push(row.clone());
+            }
+            add_fields(row.kind, &row.path, fields, rows);
+        }
+        _ => rows.push(row),
     }
 }
 
@@ -90,6 +106,7 @@ fn describe(support: Support) -> (&'static str, String) {
     };
     match support {
         Support::Supported => ("supported", String::new()),
+        Support::SupportedBut(but) => ("supported in part", but.into()),
         Support::Warned(why) => ("warned", why.into()),
         Support::WarnedUnless(values, why) => ("supported in part", unless(values, "warned", why)),
         Support::Refused(why) => ("**refused**", why.into()),
@@ -103,6 +120,7 @@ const INTRODUCTION: &str = "\
 Written by the crate `api` from the table its parser uses (`UPDATE=1 cargo test -p api` rewrites it).
 
 - *supported*: does what it says.
+- *supported in part*: does what it says for the values of the note, or for all but those.
 - *warned*: taken with a warning that names the path; it does nothing. What stands below it is taken as well.
 - *refused*: the object is refused, because without this field more would be let through, exposed or left
   unencrypted than its author asked. An empty list, or `null`, is the same as nothing.

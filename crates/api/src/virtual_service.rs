@@ -3,25 +3,40 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use base::Labels;
+use base::{Host, Labels};
+use ipnet::IpNet;
 
+use crate::export::ExportTo;
+
+mod action;
+mod destination;
+mod l4;
 mod matches;
 mod policy;
 mod read;
 mod schema;
 
+pub(crate) use destination::read_destination;
+pub(crate) use policy::retries as read_retries;
 pub(crate) use read::read;
-pub(crate) use schema::{EXPORTED, FIELDS};
+pub(crate) use schema::{DESTINATION, FIELDS, RETRIES};
 
 /// The routes of one or more hosts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VirtualService {
-    /// The hosts as written: a short name belongs to the object's namespace (`base::Host::resolve`).
+    /// The hosts as written: a short name belongs to the object's namespace (`base::Host::resolve`). Empty where it
+    /// is only for others to delegate to.
     pub hosts: Vec<String>,
     /// Where the routes apply; [`GatewayRef::Mesh`] alone where nothing is written.
     pub gateways: Vec<GatewayRef>,
     /// The HTTP routes, in order: the first that matches decides.
     pub http: Vec<HttpRoute>,
+    /// The routes of TLS connections that are passed through, in order.
+    pub tls: Vec<TlsRoute>,
+    /// The routes of other connections, in order.
+    pub tcp: Vec<TcpRoute>,
+    /// The namespaces that see it; None means the mesh's default.
+    pub export_to: Option<ExportTo>,
 }
 
 /// A gateway that a VirtualService names.
@@ -66,12 +81,74 @@ pub struct HttpRoute {
 /// What a route does with a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum HttpAction {
+    /// Leaves the rest to the routes of another VirtualService.
+    Delegate(Delegate),
     /// Answers with a fixed response.
     DirectResponse(DirectResponse),
     /// Forwards to one of these destinations by weight; never empty.
     Forward(Vec<RouteDestination>),
     /// Answers with a redirect.
     Redirect(Redirect),
+}
+
+/// The VirtualService that a route delegates to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Delegate {
+    /// Its name.
+    pub name: String,
+    /// Its namespace; the root's own where none is written.
+    pub namespace: String,
+}
+
+/// One entry of `tls`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsRoute {
+    /// The conditions, never none; one of them is enough.
+    pub matches: Vec<TlsMatch>,
+    /// The destinations; never empty.
+    pub route: Vec<L4Destination>,
+}
+
+/// One entry of `tcp`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpRoute {
+    /// The conditions; one of them is enough, none is all.
+    pub matches: Vec<ConnectionMatch>,
+    /// The destinations; never empty.
+    pub route: Vec<L4Destination>,
+}
+
+/// Conditions on a TLS connection that must all hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsMatch {
+    /// The server names asked for, never none; each is covered by a host of the VirtualService.
+    pub sni_hosts: Vec<Host>,
+    /// What must hold besides.
+    pub connection: ConnectionMatch,
+}
+
+/// Conditions on a connection that must all hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionMatch {
+    /// The networks the connection may be for; all where empty.
+    pub destination_subnets: Vec<IpNet>,
+    /// The service port it came to.
+    pub port: Option<u16>,
+    /// Labels the calling workload must have.
+    pub source_labels: Labels,
+    /// The namespace the calling workload must be in.
+    pub source_namespace: Option<String>,
+    /// The gateways this condition is for; all of the VirtualService's where empty.
+    pub gateways: Vec<GatewayRef>,
+}
+
+/// One weighted destination of connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct L4Destination {
+    /// Where to.
+    pub destination: Destination,
+    /// Its share of the sum of weights; a single destination has 100 where nothing is written.
+    pub weight: u32,
 }
 
 /// One weighted destination of a route.
@@ -125,6 +202,8 @@ pub struct HttpMatch {
     pub source_labels: Labels,
     /// The namespace the calling workload must be in.
     pub source_namespace: Option<String>,
+    /// The prefix under which the route's numbers are kept.
+    pub stat_prefix: Option<String>,
 }
 
 /// How a text is compared.
@@ -239,7 +318,7 @@ pub struct RegexRewrite {
 }
 
 /// How failed requests are tried again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Retries {
     /// How many more attempts; zero disables retries.
     pub attempts: u32,
@@ -251,6 +330,8 @@ pub struct Retries {
     pub backoff: Option<Duration>,
     /// Whether hosts already tried are passed over.
     pub ignores_previous_hosts: bool,
+    /// Whether hosts of other localities are tried too.
+    pub tries_remote_localities: bool,
 }
 
 /// Faults put into requests on purpose.
@@ -274,10 +355,19 @@ pub struct Delay {
 /// An answer for a share of requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Abort {
-    /// The status.
-    pub http_status: u16,
+    /// What is answered.
+    pub status: AbortStatus,
     /// The share, 0 to 100; zero where none is written.
     pub percentage: f64,
+}
+
+/// What an aborted request is answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AbortStatus {
+    /// A gRPC status.
+    Grpc(u8),
+    /// An HTTP status.
+    Http(u16),
 }
 
 /// Cross-origin rules.
@@ -307,3 +397,6 @@ pub struct Mirror {
     /// The share, 0 to 100; all where none is written.
     pub percentage: f64,
 }
+
+#[cfg(test)]
+mod tests;

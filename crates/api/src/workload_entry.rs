@@ -6,7 +6,7 @@ use base::Labels;
 
 mod read;
 
-pub(crate) use read::{ENDPOINT_FIELDS, FIELDS, is_socket, read, read_endpoint};
+pub(crate) use read::{ENDPOINT_FIELDS, FIELDS, is_socket, read, read_endpoint, read_template};
 
 /// One workload: an address and what is known of it. Also an endpoint of a ServiceEntry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,10 +1,14 @@
 //! A set of endpoints that one choice is made among.
 
+use std::time::Duration;
+
 use crate::host::Host;
-use crate::table::Policy;
+use crate::policy::{Policy, SlowStart};
 
 /// Up to so many turns a rotation is laid out in advance; beyond, weighted turns are drawn.
 const TURNS: u64 = 4096;
+/// What a whole weight counts where parts of weights do.
+const WHOLE: f64 = 1000.0;
 
 /// Some hosts of a table, by their places, and how to choose among them.
 #[derive(Clone, Debug)]
@@ -17,9 +21,14 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn new(hosts: Vec<usize>, all: &[Host], policy: Policy) -> Self {
+    pub(crate) fn new(
+        hosts: Vec<usize>,
+        all: &[Host],
+        policy: Policy,
+        young: Option<(SlowStart, Duration)>,
+    ) -> Self {
         let weights: Vec<u64> =
-            hosts.iter().map(|i| all.get(*i).map_or(1, |h| u64::from(h.weight.max(1)))).collect();
+            hosts.iter().map(|i| all.get(*i).map_or(1, |host| weight(host, young))).collect();
         let even = weights.windows(2).all(|pair| pair.first() == pair.last());
         let turns = if even || policy != Policy::RoundRobin { Vec::new() } else { rotation(&weights) };
         let sums = match even {
@@ -27,7 +36,7 @@ impl Group {
             false => weights
                 .iter()
                 .scan(0_u64, |sum, weight| {
-                    *sum += weight;
+                    *sum = sum.saturating_add(*weight);
                     Some(*sum)
                 })
                 .collect(),
@@ -65,11 +74,23 @@ impl Group {
         self.hosts.get(place).copied()
     }
 
-    /// Of `choices` drawn by weight the one with the fewest requests for its weight; the first of equals.
-    pub(crate) fn least(&self, all: &[Host], choices: u32, random: &mut dyn FnMut() -> u64) -> Option<usize> {
+    /// Of `choices` drawn the one with the fewest requests, the first of equals; where weights differ, one by its
+    /// weight less what it is busy with.
+    pub(crate) fn least(
+        &self,
+        all: &[Host],
+        (choices, bias): (u32, f64),
+        random: &mut dyn FnMut() -> u64,
+    ) -> Option<usize> {
+        if !self.sums.is_empty() {
+            return self.biased(all, bias, random());
+        }
         let mut best = self.any(random())?;
         if self.hosts.len() == 1 {
             return Some(best);
+        }
+        if choices == u32::MAX {
+            return self.idlest(all, random());
         }
         for _ in 1..choices.max(2) {
             // A host compared with itself decides nothing; a few draws find another one.
@@ -77,21 +98,58 @@ impl Group {
             let (Some(one), Some(two)) = (all.get(best), other.and_then(|other| all.get(other))) else {
                 continue;
             };
-            let load = |host: &Host, by: &Host| {
-                u64::from(host.state.active_requests()) * u64::from(by.weight.max(1))
-            };
-            if load(two, one) < load(one, two) {
+            if two.state.active_requests() < one.state.active_requests() {
                 best = other?;
             }
         }
         Some(best)
+    }
+
+    /// Of all the one with the fewest requests, the first of equals from a random one on.
+    fn idlest(&self, all: &[Host], random: u64) -> Option<usize> {
+        let start = usize::try_from(random % (self.hosts.len() as u64).max(1)).unwrap_or(0);
+        let (before, from) = self.hosts.split_at_checked(start)?;
+        let busy = |place: &&usize| all.get(**place).map_or(u32::MAX, |host| host.state.active_requests());
+        from.iter().chain(before).min_by_key(busy).copied()
+    }
+
+    /// One by its weight divided by its requests, as far as the bias says.
+    fn biased(&self, all: &[Host], bias: f64, random: u64) -> Option<usize> {
+        let mut before = 0;
+        let weights = self.hosts.iter().zip(&self.sums).map(|(place, sum)| {
+            let weight = (*sum - std::mem::replace(&mut before, *sum)) as f64;
+            let busy = all.get(*place).map_or(0, |host| host.state.active_requests());
+            let busy = f64::from(busy) + 1.0;
+            let divisor = if bias == 1.0 { busy } else { busy.powf(bias) };
+            (*place, weight / divisor)
+        });
+        let weights: smallvec::SmallVec<[(usize, f64); 16]> = weights.collect();
+        let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
+        // 53 bits are what a fraction between 0 and 1 can hold.
+        let mut drawn = (random >> 11) as f64 / (1_u64 << 53) as f64 * total;
+        let found = weights.iter().find(|(_, weight)| {
+            drawn -= weight;
+            drawn < 0.0
+        });
+        found.or(weights.last()).map(|(place, _)| *place)
+    }
+}
+
+/// The weight of an endpoint, as far as it has grown into it.
+fn weight(host: &Host, young: Option<(SlowStart, Duration)>) -> u64 {
+    let whole = host.weight.max(1);
+    match young {
+        None => u64::from(whole),
+        Some((slow, now)) => {
+            (f64::from(whole) * slow.factor(host.state.age(now)) * WHOLE).round().max(1.0) as u64
+        }
     }
 }
 
 /// A smooth weighted rotation over places: each comes as often as its weight says, spread out evenly.
 fn rotation(weights: &[u64]) -> Vec<u32> {
     let divisor = weights.iter().copied().fold(0, gcd).max(1);
-    let total: u64 = weights.iter().map(|weight| weight / divisor).sum();
+    let total = weights.iter().fold(0_u64, |total, weight| total.saturating_add(weight / divisor));
     if total > TURNS {
         return Vec::new();
     }
@@ -122,6 +180,6 @@ mod tests {
 
     #[test]
     fn a_rotation_too_long_is_drawn_instead() {
-        assert_eq!(rotation(&[1, 1_000_003]), []);
+        assert!(rotation(&[1, 1_000_003]).is_empty());
     }
 }

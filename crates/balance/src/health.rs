@@ -90,6 +90,31 @@ pub(crate) fn loads(counts: &[Count], factor: u32, panic_percent: u32) -> Vec<Lo
     loads
 }
 
+/// Divides the traffic among the priorities that are not left out, degraded endpoints counting as healthy ones;
+/// none where none of them can take any.
+pub(crate) fn spread(counts: &[Count], factor: u32, without: &[bool]) -> Option<Vec<Load>> {
+    let of = |(count, without): (&Count, &bool)| match without {
+        true => 0,
+        false => available(count.healthy, count.all, factor) + available(count.degraded, count.all, factor),
+    };
+    let available: Vec<u32> = counts.iter().zip(without).map(of).collect();
+    let total = available.iter().sum::<u32>().min(100);
+    if total == 0 {
+        return None;
+    }
+    let mut rest = 100;
+    let mut loads = vec![Load::default(); counts.len()];
+    // What rounding left over goes round once more, from the first on.
+    while rest > 0 {
+        for (load, available) in loads.iter_mut().zip(&available) {
+            let part = rest.min(available * 100 / total);
+            load.healthy += part;
+            rest -= part;
+        }
+    }
+    Some(loads)
+}
+
 /// Every priority is in panic: traffic follows the number of endpoints.
 fn panicking(counts: &[Count]) -> Vec<Load> {
     let all: u32 = counts.iter().map(|c| c.all).sum();

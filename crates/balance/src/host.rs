@@ -2,16 +2,21 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
+use crate::breaker::ClusterState;
 use crate::health::Health;
+use crate::monitor::{Monitor, Outcome, Streaks, Suspicions};
 
 /// One endpoint of a table.
 #[derive(Clone, Debug)]
 pub struct Host {
     /// Where it is.
     pub address: SocketAddr,
+    /// What its hash is made from; none for its address.
+    pub key: Option<Arc<str>>,
     /// Its share beside the others of its locality; 0 counts as 1.
     pub weight: u32,
     /// 0 is used first.
@@ -24,6 +29,13 @@ pub struct Host {
     pub state: Arc<HostState>,
 }
 
+impl Host {
+    /// Its health, which discovery and its own answers must both speak for.
+    pub fn health(&self) -> Health {
+        if self.state.is_ejected() { Health::Unhealthy } else { self.health }
+    }
+}
+
 /// What all workers know of one endpoint of one cluster; alone in its cache lines, and kept across updates.
 #[repr(align(128))]
 #[derive(Debug, Default)]
@@ -34,9 +46,41 @@ pub struct HostState {
     active_connections: AtomicU32,
     connections: AtomicU64,
     connect_failures: AtomicU64,
+    is_ejected: AtomicBool,
+    /// In milliseconds, more by one; 0 while nobody has said.
+    since: AtomicU64,
+    pub(crate) monitor: Monitor,
 }
 
 impl HostState {
+    /// Tells how an attempt ended; what comes back is for the cluster's [`crate::Detector`].
+    pub fn report(&self, outcome: Outcome, streaks: &Streaks) -> Suspicions {
+        self.monitor.put(outcome, streaks)
+    }
+
+    /// Whether it is out of the choice for its bad answers.
+    pub fn is_ejected(&self) -> bool {
+        self.is_ejected.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn eject(&self, is_out: bool) {
+        self.is_ejected.store(is_out, Ordering::Relaxed);
+    }
+
+    /// Notes when it was first in force; later times change nothing.
+    pub fn arrive(&self, now: Duration) {
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        let _ = self.since.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// How long it has been in force; for ever where nobody has said since when.
+    pub fn age(&self, now: Duration) -> Duration {
+        match self.since.load(Ordering::Relaxed) {
+            0 => Duration::MAX,
+            since => now.saturating_sub(Duration::from_millis(since - 1)),
+        }
+    }
+
     /// Counts a request from now until the guard is dropped.
     pub fn begin(self: &Arc<Self>) -> ActiveRequest {
         self.active_requests.fetch_add(1, Ordering::Relaxed);
@@ -113,9 +157,10 @@ impl Drop for ActiveRequest {
     }
 }
 
-/// The state of every endpoint that is in use, by cluster and address.
+/// The state of every cluster and endpoint that is in use, by cluster and address.
 #[derive(Debug, Default)]
 pub struct Hosts {
+    states: HashMap<Arc<str>, Weak<ClusterState>>,
     clusters: HashMap<Arc<str>, HashMap<SocketAddr, Weak<HostState>>>,
 }
 
@@ -131,8 +176,19 @@ impl Hosts {
         state
     }
 
-    /// Forgets endpoints that no table and no request uses any more.
+    /// The state of a cluster: the one it has had, or a new one.
+    pub fn cluster(&mut self, name: &Arc<str>) -> Arc<ClusterState> {
+        if let Some(state) = self.states.get(name).and_then(Weak::upgrade) {
+            return state;
+        }
+        let state = Arc::new(ClusterState::default());
+        self.states.insert(Arc::clone(name), Arc::downgrade(&state));
+        state
+    }
+
+    /// Forgets clusters and endpoints that no table and no request uses any more.
     pub fn sweep(&mut self) {
+        self.states.retain(|_, state| state.strong_count() > 0);
         self.clusters.retain(|_, known| {
             known.retain(|_, state| state.strong_count() > 0);
             !known.is_empty()

@@ -4,6 +4,7 @@
 //!
 //! Never: grows past two thousand lines, or holds a thing fewer than three crates use.
 
+pub mod bootstrap;
 pub mod digest;
 pub mod duration;
 pub mod host;
@@ -12,11 +13,13 @@ pub mod labels;
 pub mod node;
 pub mod origin;
 pub mod protocol;
+pub mod random;
 
+pub use bootstrap::{Bootstrap, Discovery};
 pub use digest::{Digest, Digester};
 pub use host::Host;
 pub use issue::{Issue, Place, Severity};
 pub use labels::Labels;
-pub use node::{Bootstrap, LocalNet, NodeId};
+pub use node::{LocalNet, NodeId};
 pub use origin::Origin;
 pub use protocol::Protocol;

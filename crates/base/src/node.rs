@@ -1,9 +1,7 @@
-//! Who a proxy is and where it finds its control plane.
+//! Who a proxy is, and which loopback addresses are its own.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -101,33 +99,6 @@ impl LocalNet {
     pub fn service(self, slot: u8) -> Ipv4Addr {
         Ipv4Addr::new(127, self.mesh + 1, self.workload, slot)
     }
-}
-
-/// What `weft-proxy` is started with; `weft bootstrap` writes it, `weft bootstrap --envoy` says the same to an Envoy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Bootstrap {
-    /// Istio's node id.
-    pub id: String,
-    /// Envoy's node cluster, `APP.NAMESPACE`.
-    pub cluster: String,
-    /// Istio's node metadata (`LABELS`, `NAMESPACE`, `INTERCEPTION_MODE` …).
-    #[serde(default)]
-    pub metadata: BTreeMap<String, serde_json::Value>,
-    /// The control plane's ADS, plaintext gRPC (15010).
-    pub discovery: SocketAddr,
-    /// Admin (15000); loopback only.
-    pub admin: SocketAddr,
-    /// Readiness, `/healthz/ready` (15021).
-    pub readiness: SocketAddr,
-    /// `/stats/prometheus` (15090).
-    pub metrics: SocketAddr,
-    /// The access log; standard output where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub access_log: Option<PathBuf>,
-    /// Worker threads; one per core where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub concurrency: Option<usize>,
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub enum Protocol {
     Http,
     /// HTTP/2 over cleartext by prior knowledge.
     Http2,
+    /// HTTP for any host, as a forward proxy takes it.
+    HttpProxy,
     /// TLS that carries HTTP, passed through.
     Https,
     /// MongoDB.
@@ -75,7 +77,7 @@ impl Protocol {
 
     /// Whether requests are routed one by one.
     pub fn is_http(self) -> bool {
-        matches!(self, Self::Grpc | Self::GrpcWeb | Self::Http | Self::Http2)
+        matches!(self, Self::Grpc | Self::GrpcWeb | Self::Http | Self::Http2 | Self::HttpProxy)
     }
 
     /// Whether the upstream is spoken to in HTTP/2.
@@ -95,6 +97,7 @@ mod tests {
         assert_eq!(Protocol::of_port("TCP", Some("kubernetes.io/h2c"), "tcp", 80), Protocol::Http2);
         assert_eq!(Protocol::of_port("TCP", None, "db", 3306), Protocol::Tcp);
         assert_eq!(Protocol::of_port("TCP", None, "web", 80), Protocol::Auto);
+        assert_eq!(Protocol::of_port("TCP", None, "http_proxy", 80), Protocol::Auto);
         assert_eq!(Protocol::of_port("UDP", None, "http", 80), Protocol::Udp);
     }
 }

@@ -34,6 +34,17 @@ pub(crate) fn read(names: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
     Ok(documents)
 }
 
+/// The same, with the objects that name no namespace put into this one, where there is one.
+pub(crate) fn read_for(names: &[PathBuf], namespace: Option<&str>) -> anyhow::Result<Vec<Document>> {
+    let mut documents = read(names)?;
+    if let Some(namespace) = namespace {
+        for document in &mut documents {
+            document.text = api::edit::settle(&document.text, namespace);
+        }
+    }
+    Ok(documents)
+}
+
 /// The YAML and JSON files of a directory, by name.
 pub(crate) fn in_directory(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();

@@ -5,6 +5,7 @@
 //! Never: decides what configuration means. A verb reads what the user said, asks the crate that knows, and
 //! says what came of it.
 
+mod age;
 mod exit;
 mod input;
 mod report;
@@ -26,6 +27,7 @@ Try it:
   weft apply -f virtual-service-all-v1.yaml  change where its requests go
   weft get vs,dr -A                          what is in force
   weft gateway -f gateway.yaml               an ingress for one machine
+  weft up -f mesh.yaml                       your own programs as a mesh
 
 Exit status:
   0  done

@@ -18,11 +18,16 @@ fn the_command_line_is_consistent() {
 fn what_the_help_shows_is_understood() {
     let mut help = AFTER_HELP.to_owned();
     for verb in Cli::command().get_subcommands() {
-        help.extend(verb.get_after_help().map(|text| format!("\n{text}")));
+        for verb in std::iter::once(verb).chain(verb.get_subcommands()) {
+            help.extend(verb.get_after_help().map(|text| format!("\n{text}")));
+        }
     }
     let examples = help.lines().filter_map(|line| line.strip_prefix("  weft "));
     for example in examples {
-        let line = example.split("  ").next().unwrap();
+        // What is the shell's is no argument.
+        let line = ["  ", " < ", " > ", " | ", " || "]
+            .iter()
+            .fold(example, |line, shell| line.split(shell).next().unwrap());
         assert_eq!(refusal(&format!("weft {line}")), None, "{line}");
     }
 }
@@ -37,13 +42,26 @@ fn verbs_take_the_usual_flags() {
         "weft control --dir /m --listen 127.0.0.1:0",
         "weft convert old new.yaml - --compat -o json --output-dir out",
         "weft convert - --diff",
+        "weft convert - --prove -o json",
+        "weft convert ingress.yaml --from nginx-ingress",
+        "weft create -f a.yaml --timeout 0s",
         "weft delete vs reviews -n shop",
         "weft demo --port 9000 --keep /m --envoy gateway --envoy reviews",
+        "weft diff -f a.yaml --mesh /m",
+        "weft edit vs reviews -n shop",
         "weft explain http://reviews:9080/reviews/0 --from productpage-v1 -X POST -f a.yaml -o json",
         "weft gateway -f a.yaml -f b --bind 127.0.0.1",
         "weft get vs,dr -A -o yaml",
+        "weft model generate m.json --compat msaez --topping argo-rollouts -o json",
+        "weft model generate m.yaml --into mesh.yaml",
+        "weft model import -",
+        "weft model show m.yaml -o mermaid",
+        "weft replace -f a.yaml",
         "weft status",
         "weft tether 1 -- /bin/true --flag",
+        "weft up -f mesh.yaml --mesh-number 79 --envoy gateway",
+        "weft validate -f a.yaml --strict",
+        "weft validate -f a.yaml --with-mesh --mesh /m",
         "weft version",
     ] {
         assert_eq!(refusal(line), None, "{line}");

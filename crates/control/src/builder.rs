@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use api::ResourceSet;
+use api::{MeshConfig, ResourceSet};
 use base::{Host, Issue};
-use mesh::{Settings, Snapshot};
+use mesh::Snapshot;
 use source::{Change, Changes};
 use tokio::sync::watch;
 
@@ -15,6 +15,7 @@ use crate::gather::{Batch, Gather};
 use crate::issues;
 use crate::metrics::Metrics;
 use crate::plane::Plane;
+use crate::settings;
 
 /// How far the source's changes have come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,7 @@ pub(crate) struct Progress {
 pub(crate) struct Standing {
     pub(crate) set: ResourceSet,
     pub(crate) issues: Vec<Issue>,
+    pub(crate) mesh: Arc<MeshConfig>,
 }
 
 /// The face of the builder: what it has built so far.
@@ -61,7 +63,7 @@ pub(crate) struct Builder {
     pub(crate) plane: Arc<Plane>,
     pub(crate) built: Arc<Built>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) settings: Arc<Settings>,
+    pub(crate) settings: Arc<settings::Source>,
     pub(crate) ledger: Ledger,
     pub(crate) state: State,
 }
@@ -72,6 +74,7 @@ pub(crate) struct State {
     gather: Gather,
     first_waiting: Option<Instant>,
     set: ResourceSet,
+    mesh: Arc<MeshConfig>,
     /// What is wrong with the files.
     file_issues: Vec<Issue>,
     sequence: u64,
@@ -90,14 +93,16 @@ impl Builder {
 
     /// Goes on until the source ends.
     pub(crate) async fn run(mut self) {
+        let mut settings = self.settings.changes();
         loop {
             let due = self.state.gather.due().map(tokio::time::Instant::from_std);
-            // Both branches are cancel-safe: a change not taken stays where it is.
+            // Every branch is cancel-safe: a change not taken stays where it is.
             tokio::select! {
                 change = self.changes.next() => match change {
                     Some(change) => self.take(change).await,
                     None => return,
                 },
+                Ok(()) = settings.changed() => self.publish().await,
                 () = at(due) => {
                     if let Some(batch) = self.state.gather.release(Instant::now()) {
                         self.apply(batch);
@@ -141,7 +146,9 @@ impl Builder {
             self.metrics.gathered(since.elapsed());
         }
         let before = self.plane.current().snapshot.clone();
-        let (set, settings) = (self.state.set.clone(), self.settings.clone());
+        let set = self.state.set.clone();
+        let mesh = self.settings.config(&set);
+        let settings = self.settings.settings(&mesh);
         let start = Instant::now();
         // A large mesh takes its time, and the streams go on meanwhile.
         let made = tokio::task::spawn_blocking(move || Snapshot::next(Some(&before), &set, &settings)).await;
@@ -156,6 +163,7 @@ impl Builder {
         let addresses: BTreeMap<Host, u8> = snapshot.addresses().clone();
         let generation = self.plane.publish(snapshot);
         tracing::debug!(generation, objects = self.state.set.len(), "a generation is published");
+        self.state.mesh = mesh;
         self.stand();
         self.advance();
         self.ledger.keep(addresses).await;
@@ -165,9 +173,12 @@ impl Builder {
     fn stand(&self) {
         let snapshot = self.plane.current().snapshot.clone();
         let before = self.built.standing().issues;
-        let all: Vec<Issue> = self.state.file_issues.iter().chain(snapshot.issues()).cloned().collect();
+        let set = self.state.set.clone();
+        let mut all = self.state.file_issues.clone();
+        all.extend(self.settings.issues(&set));
+        all.extend(snapshot.issues().iter().cloned());
         issues::tell(&before, &all);
-        self.built.put(Standing { set: self.state.set.clone(), issues: all });
+        self.built.put(Standing { set, issues: all, mesh: self.state.mesh.clone() });
     }
 
     fn advance(&self) {

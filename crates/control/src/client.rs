@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 
 use crate::home;
 use crate::running::{self, Running};
-use crate::wire::{Apply, Delete, Objects, Refusal, Reply, Status, Wait};
+use crate::wire::{Apply, Delete, Objects, Refusal, Reply, Status, Validate, Wait};
 
 /// How long an answer may take beyond the time a request asks to wait.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -86,7 +86,7 @@ pub async fn find(mesh: Option<&Path>) -> Result<Client, ClientError> {
 pub async fn find_in(registry: &Path, mesh: Option<&Path>) -> Result<Client, ClientError> {
     if let Some(dir) = mesh {
         let socket = home::socket(dir);
-        if home::connect(&socket).await.is_ok() {
+        if xds::unix::connect(&socket).await.is_ok() {
             return Ok(Client::new(socket));
         }
         let others = dirs(running::list(registry).await);
@@ -140,6 +140,14 @@ impl Client {
         self.post("/delete", request, request.timeout_ms).await
     }
 
+    /// Says whether objects could be put in force, and what would then be wrong.
+    ///
+    /// # Errors
+    /// The control plane could not be asked.
+    pub async fn validate(&self, request: &Validate) -> Result<Reply, ClientError> {
+        self.post("/validate", request, 0).await
+    }
+
     /// Waits until proxies have acknowledged what is in force.
     ///
     /// # Errors
@@ -148,7 +156,7 @@ impl Client {
         self.post("/wait", request, request.timeout_ms).await
     }
 
-    /// The objects in force, chosen by kind (any name kubectl knows), namespace and name.
+    /// The objects in force, chosen by kind (any name kubectl knows, several with commas between), namespace and name.
     ///
     /// # Errors
     /// The control plane could not be asked, or there is no such kind.
@@ -214,7 +222,7 @@ impl Client {
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), ClientError> {
-        let stream = match home::connect(&self.socket).await {
+        let stream = match xds::unix::connect(&self.socket).await {
             Ok(stream) => stream,
             Err(error) if is_nobody(&error) => {
                 let dir = self.socket.parent().and_then(Path::parent).map(Path::to_owned);

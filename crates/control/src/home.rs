@@ -2,16 +2,22 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 
-/// The longest path a socket's address has room for.
-const LONGEST_ADDRESS: usize = 100;
 const LOCK: &str = "lock";
 const SOCKET: &str = "control.sock";
+const ADS: &str = "ads.sock";
+
+/// The sockets of a mesh.
+pub(crate) struct Sockets {
+    /// For users.
+    pub(crate) control: UnixListener,
+    /// For proxies.
+    pub(crate) ads: UnixListener,
+}
 
 /// `DIR/.weft`, locked: no two control planes own one directory.
 pub(crate) struct Home {
@@ -35,7 +41,7 @@ impl Home {
 
     /// Makes the corner anew in a directory that was lost and is there again; `None` where another process was
     /// faster.
-    pub(crate) fn reopen(&mut self) -> io::Result<Option<UnixListener>> {
+    pub(crate) fn reopen(&mut self) -> io::Result<Option<Sockets>> {
         let Some(lock) = take_lock(&self.path)? else { return Ok(None) };
         self.lock = lock;
         self.listen().map(Some)
@@ -45,27 +51,19 @@ impl Home {
         self.path.join("addresses.json")
     }
 
-    /// Listens on the control socket; only this user may connect.
-    pub(crate) fn listen(&self) -> io::Result<UnixListener> {
-        let socket = self.path.join(SOCKET);
-        // We hold the lock, so a socket that is there was left behind.
-        match fs::remove_file(&socket) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = {
-            let (_held, address) = address(&socket)?;
-            UnixListener::bind(address)?
-        };
-        fs::set_permissions(&socket, Permissions::from_mode(0o600))?;
-        Ok(listener)
+    /// Listens on both sockets; only this user may connect. We hold the lock, so what is there was left behind.
+    pub(crate) fn listen(&self) -> io::Result<Sockets> {
+        let listen = |name| xds::unix::listen(&self.path.join(name));
+        Ok(Sockets { control: listen(SOCKET)?, ads: listen(ADS)? })
     }
 }
 
 impl Drop for Home {
     fn drop(&mut self) {
-        // The lock outlives the socket, so this one is ours. A missing one is as good as a removed one.
-        let _ = fs::remove_file(self.path.join(SOCKET));
+        // The lock outlives the sockets, so these are ours. A missing one is as good as a removed one.
+        for name in [SOCKET, ADS] {
+            let _ = fs::remove_file(self.path.join(name));
+        }
     }
 }
 
@@ -74,10 +72,9 @@ pub(crate) fn socket(dir: &Path) -> PathBuf {
     corner(dir).join(SOCKET)
 }
 
-/// Connects to a control socket.
-pub(crate) async fn connect(socket: &Path) -> io::Result<UnixStream> {
-    let (_held, address) = address(socket)?;
-    UnixStream::connect(address).await
+/// The socket by which proxies reach the control plane of a mesh's directory.
+pub(crate) fn ads(dir: &Path) -> PathBuf {
+    corner(dir).join(ADS)
 }
 
 fn take_lock(corner: &Path) -> io::Result<Option<File>> {
@@ -96,20 +93,6 @@ fn take_lock(corner: &Path) -> io::Result<Option<File>> {
 
 fn corner(dir: &Path) -> PathBuf {
     dir.join(".weft")
-}
-
-/// A socket's address. One too long for the kernel is reached through its open directory, which has to be held
-/// for as long as the address is used.
-fn address(socket: &Path) -> io::Result<(Option<File>, PathBuf)> {
-    if socket.as_os_str().len() <= LONGEST_ADDRESS {
-        return Ok((None, socket.to_owned()));
-    }
-    let (Some(parent), Some(name)) = (socket.parent(), socket.file_name()) else {
-        return Err(io::Error::from(io::ErrorKind::InvalidInput));
-    };
-    let parent = File::open(parent)?;
-    let address = PathBuf::from(format!("/proc/self/fd/{}", parent.as_raw_fd())).join(name);
-    Ok((Some(parent), address))
 }
 
 #[cfg(test)]
@@ -132,28 +115,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_left_behind_is_replaced_and_only_its_owner_may_connect() {
+    async fn sockets_left_behind_are_replaced_and_only_their_owner_may_connect() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::open(dir.path()).unwrap().unwrap();
         drop(home.listen().unwrap());
 
-        let _listener = home.listen().unwrap();
+        let _listeners = home.listen().unwrap();
 
-        let mode = fs::metadata(socket(dir.path())).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(fs::metadata(corner(dir.path())).unwrap().permissions().mode() & 0o777, 0o700);
-        connect(&socket(dir.path())).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_deep_directory_has_a_socket_too() {
-        let dir = tempfile::tempdir().unwrap();
-        let deep = dir.path().join("d".repeat(120)).join("e".repeat(120));
-        fs::create_dir_all(&deep).unwrap();
-        let home = Home::open(&deep).unwrap().unwrap();
-
-        let _listener = home.listen().unwrap();
-
-        connect(&socket(&deep)).await.unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&corner(dir.path())), 0o700);
+        for socket in [socket(dir.path()), ads(dir.path())] {
+            assert_eq!(mode(&socket), 0o600);
+            xds::unix::connect(&socket).await.unwrap();
+        }
     }
 }

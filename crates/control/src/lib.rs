@@ -9,6 +9,7 @@
 mod addresses;
 mod builder;
 pub mod client;
+mod debug;
 mod desk;
 mod gather;
 mod home;
@@ -21,6 +22,7 @@ mod proxies;
 mod render;
 pub mod running;
 mod server;
+mod settings;
 mod socket;
 mod start;
 mod supply;

@@ -33,6 +33,8 @@ pub(crate) struct Gauges {
     pub(crate) services: usize,
     pub(crate) virtual_services: usize,
     pub(crate) issues: usize,
+    /// How many resources were translated and encoded.
+    pub(crate) made: u64,
 }
 
 impl Default for Metrics {
@@ -96,6 +98,12 @@ impl Metrics {
             page.line("pilot_xds_pushes", &format!("type=\"{name}\""), count(pushes));
             rejected += count(rejects);
         }
+        page.head(
+            "weft_xds_resources_made",
+            "counter",
+            "Resources translated and encoded; what is shared counts once.",
+        );
+        page.line("weft_xds_resources_made", "", whole(gauges.made));
         page.head("pilot_total_xds_rejects", "counter", "Responses that proxies refused.");
         page.line("pilot_total_xds_rejects", "", rejected);
         let help = "Seconds from a new generation to its acknowledgement by a proxy.";
@@ -176,6 +184,10 @@ impl Page {
 }
 
 #[allow(clippy::cast_precision_loss)]
+fn whole(count: u64) -> f64 {
+    count as f64
+}
+
 fn count(counter: &AtomicU64) -> f64 {
-    counter.load(Ordering::Relaxed) as f64
+    whole(counter.load(Ordering::Relaxed))
 }

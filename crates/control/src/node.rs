@@ -22,12 +22,20 @@ impl Visitor {
     /// # Errors
     /// Says which part of it makes no sense.
     pub(crate) fn new(node: &Node) -> Result<Self, String> {
-        let metadata = node.metadata.as_ref().map_or_else(|| Value::Object(Map::new()), object);
+        let metadata = metadata(node);
         let extensions: Vec<String> = node.extensions.iter().map(|e| e.name.clone()).collect();
-        let proxy = Proxy::new(&node.id, &metadata, &extensions)?;
+        let mut proxy = Proxy::new(&node.id, &metadata, &extensions)?;
+        if let Some(place) = &node.locality {
+            proxy = proxy.at(&place.region, &place.zone, &place.sub_zone);
+        }
         let text = |key: &str| metadata.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         Ok(Self { proxy, cluster: text("CLUSTER_ID"), version: text("ISTIO_VERSION") })
     }
+}
+
+/// What a node says of itself beyond its name, as JSON.
+pub(crate) fn metadata(node: &Node) -> Value {
+    node.metadata.as_ref().map_or_else(|| Value::Object(Map::new()), object)
 }
 
 fn object(fields: &Struct) -> Value {
@@ -52,7 +60,7 @@ fn json(value: &ProtoValue) -> Value {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use proto::envoy::config::core::v3::Extension;
+    use proto::envoy::config::core::v3::{Extension, Locality};
 
     use super::*;
 
@@ -74,6 +82,7 @@ mod tests {
             id: "sidecar~10.0.0.1~reviews-v1.demo~demo.svc.cluster.local".into(),
             metadata: Some(metadata),
             extensions: vec![Extension { name: "weft".into(), ..Extension::default() }],
+            locality: Some(Locality { region: "eu".into(), zone: "eu-1".into(), ..Locality::default() }),
             ..Node::default()
         };
 
@@ -82,6 +91,7 @@ mod tests {
         assert_eq!(visitor.proxy.labels.value("app"), Some("reviews"));
         assert_eq!(visitor.proxy.dialect, mesh::Dialect::Weft);
         assert_eq!(visitor.cluster, "Kubernetes");
+        assert_eq!(visitor.proxy.locality, "eu/eu-1");
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! The newest generation, and the scopes proxies see it through.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use base::Digest;
 use mesh::{Proxy, Snapshot};
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 use crate::render::{Memo, Scope};
 
@@ -16,7 +16,7 @@ pub(crate) struct Generation {
     pub(crate) number: u64,
     pub(crate) snapshot: Snapshot,
     published: Instant,
-    scopes: Mutex<HashMap<Digest, Arc<OnceLock<Arc<Scope>>>>>,
+    scopes: Mutex<HashMap<Digest, Arc<OnceCell<Arc<Scope>>>>>,
 }
 
 impl Generation {
@@ -24,19 +24,14 @@ impl Generation {
         Self { number, snapshot, published: Instant::now(), scopes: Mutex::default() }
     }
 
-    /// What a proxy sees; the first of its scope to ask makes it, the others wait for that one.
-    fn scope(&self, proxy: &Proxy, before: Option<&Scope>) -> Arc<Scope> {
-        let digest = self.snapshot.scope(proxy);
-        let cell = {
-            let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
-            scopes.entry(digest).or_default().clone()
-        };
-        cell.get_or_init(|| Arc::new(Scope::new(mesh::view(&self.snapshot, proxy), before))).clone()
+    fn cell(&self, digest: Digest) -> Arc<OnceCell<Arc<Scope>>> {
+        self.scopes.lock().unwrap_or_else(PoisonError::into_inner).entry(digest).or_default().clone()
     }
 }
 
 /// One generation through one proxy's eyes. It does not hold the generation itself, so that a proxy that falls
 /// behind keeps no other proxy's configuration alive.
+#[derive(Clone)]
 pub(crate) struct Sight {
     pub(crate) generation: u64,
     pub(crate) published: Instant,
@@ -47,7 +42,7 @@ pub(crate) struct Sight {
 pub(crate) struct Plane {
     current: ArcSwap<Generation>,
     numbers: watch::Sender<u64>,
-    pub(crate) memo: Memo,
+    pub(crate) memo: Arc<Memo>,
 }
 
 impl Plane {
@@ -55,7 +50,7 @@ impl Plane {
         Self {
             current: ArcSwap::from_pointee(Generation::new(0, snapshot)),
             numbers: watch::Sender::new(0),
-            memo: Memo::default(),
+            memo: Arc::default(),
         }
     }
 
@@ -75,13 +70,31 @@ impl Plane {
         self.numbers.subscribe()
     }
 
-    /// The newest generation as one proxy sees it.
-    pub(crate) fn see(&self, proxy: &Proxy, before: Option<&Scope>) -> Sight {
-        let generation = self.current.load();
-        Sight {
-            generation: generation.number,
-            published: generation.published,
-            scope: generation.scope(proxy, before),
+    /// The newest generation as one proxy sees it; `None` where making it went wrong, which has been told.
+    ///
+    /// The first of a scope to ask has it made, on a thread that may take its time; the others wait for that one.
+    pub(crate) async fn see(&self, proxy: &Arc<Proxy>, before: Option<&Sight>) -> Option<Sight> {
+        let generation = self.current.load_full();
+        if let Some(before) = before.filter(|before| before.generation == generation.number) {
+            return Some(before.clone());
+        }
+        let cell = generation.cell(generation.snapshot.scope(proxy));
+        let make = || {
+            let (snapshot, proxy) = (generation.snapshot.clone(), proxy.clone());
+            let (before, memo) = (before.map(|before| before.scope.clone()), self.memo.clone());
+            tokio::task::spawn_blocking(move || {
+                Arc::new(Scope::new(mesh::view(&snapshot, &proxy), before.as_deref(), &memo))
+            })
+        };
+        match cell.get_or_try_init(make).await {
+            Ok(scope) => {
+                let (number, published) = (generation.number, generation.published);
+                Some(Sight { generation: number, published, scope: scope.clone() })
+            }
+            Err(error) => {
+                tracing::error!(%error, node = %proxy.id, "making a proxy's configuration; it keeps what it has");
+                None
+            }
         }
     }
 }

@@ -1,13 +1,23 @@
-//! The connected proxies: how far each has come, and what each has refused.
+//! The proxies: how far each that is connected has come, what each has refused, and who has left.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use mesh::Proxy;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use xds::TypeUrl;
+
+use departed::Departed;
+
+mod departed;
 
 #[cfg(test)]
 mod tests;
+
+/// How often to see whether somebody who has left will come back.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// One connection of a proxy.
 #[derive(Clone, Debug)]
@@ -18,6 +28,10 @@ pub(crate) struct Known {
     pub(crate) cluster: String,
     /// `ISTIO_VERSION` of its metadata.
     pub(crate) version: String,
+    /// Its process, where it is one of this machine's.
+    pub(crate) process: Option<u32>,
+    /// Whom its configuration is made for.
+    pub(crate) proxy: Arc<Proxy>,
     /// The newest generation it has answered wholly.
     pub(crate) settled: u64,
     /// What it refuses, until it accepts something of that type again.
@@ -31,7 +45,7 @@ pub(crate) struct Refusal {
     pub(crate) error: String,
 }
 
-/// Why a proxy has not acknowledged a generation.
+/// How a proxy stands that has not acknowledged a generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pending {
     pub(crate) node: String,
@@ -39,6 +53,17 @@ pub(crate) struct Pending {
     pub(crate) refused: Vec<(TypeUrl, String)>,
     /// Whether an answer is still to come.
     pub(crate) is_awaited: bool,
+    /// Whether anybody is there who could answer.
+    pub(crate) is_connected: bool,
+}
+
+/// For whom a wait is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Concern {
+    /// Who is connected, and who has left and may be back at any moment.
+    Everybody,
+    /// These nodes, connected or not.
+    These(BTreeSet<String>),
 }
 
 /// All connections by their ids; clones share one list.
@@ -49,18 +74,36 @@ pub(crate) struct Proxies {
 
 #[derive(Default)]
 struct Shared {
-    open: Mutex<BTreeMap<String, Known>>,
+    state: Mutex<State>,
     changed: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct State {
+    open: BTreeMap<String, Known>,
+    /// By node id.
+    departed: BTreeMap<String, Departed>,
 }
 
 impl Proxies {
     pub(crate) fn put(&self, connection: &str, known: Known) {
-        self.lock().insert(connection.to_owned(), known);
+        let mut state = self.lock();
+        state.departed.remove(&known.node);
+        state.open.insert(connection.to_owned(), known);
+        drop(state);
         self.shared.changed.send_replace(());
     }
 
     pub(crate) fn remove(&self, connection: &str) {
-        self.lock().remove(connection);
+        let mut state = self.lock();
+        let now = Instant::now();
+        state.departed.retain(|_, departed| !departed.is_forgotten(now));
+        if let Some(known) = state.open.remove(connection)
+            && !state.open.values().any(|other| other.node == known.node)
+        {
+            state.departed.insert(known.node, Departed::new(known.process, now));
+        }
+        drop(state);
         self.shared.changed.send_replace(());
     }
 
@@ -84,54 +127,61 @@ impl Proxies {
 
     /// Changes an entry and wakes those who wait, if `change` says that it changed anything.
     fn update(&self, connection: &str, change: impl FnOnce(&mut Known) -> bool) {
-        if self.lock().get_mut(connection).is_some_and(change) {
+        if self.lock().open.get_mut(connection).is_some_and(change) {
             self.shared.changed.send_replace(());
         }
     }
 
     pub(crate) fn by_connection(&self) -> BTreeMap<String, Known> {
-        self.lock().clone()
+        self.lock().open.clone()
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.lock().len()
+        self.lock().open.len()
     }
 
-    /// The nodes that are connected now.
+    /// The nodes that are connected now, and those that have left and are not forgotten.
     pub(crate) fn nodes(&self) -> BTreeSet<String> {
-        self.lock().values().map(|known| known.node.clone()).collect()
+        let state = self.lock();
+        let now = Instant::now();
+        let departed = state.departed.iter().filter(|(_, departed)| !departed.is_forgotten(now));
+        let open = state.open.values().map(|known| &known.node);
+        open.chain(departed.map(|(node, _)| node)).cloned().collect()
     }
 
-    /// Waits until none of `nodes` still owes an answer to a generation. Returns those that have not accepted
-    /// it: at once what is refused, and at the deadline what is silent.
-    ///
-    /// A node that is not connected owes nothing, unless `must_connect`.
-    pub(crate) async fn wait(
-        &self,
-        nodes: &BTreeSet<String>,
-        generation: u64,
-        must_connect: bool,
-        deadline: tokio::time::Instant,
-    ) -> Vec<Pending> {
+    /// Waits until nobody of concern still owes an answer to a generation. Returns those that have not accepted
+    /// it: at once what is refused, and at the deadline what is silent or not there.
+    pub(crate) async fn wait(&self, concern: &Concern, generation: u64, deadline: Instant) -> Vec<Pending> {
+        // Who connects from here on is told the newest anyway.
+        let nodes = match concern {
+            Concern::Everybody => self.nodes(),
+            Concern::These(nodes) => nodes.clone(),
+        };
+        let must_connect = matches!(concern, Concern::These(_));
         let mut changed = self.shared.changed.subscribe();
         loop {
             changed.mark_unchanged();
-            let pending = self.pending(nodes, generation, must_connect);
-            if !pending.iter().any(|pending| pending.is_awaited) {
+            let pending = self.pending(&nodes, generation, must_connect);
+            let is_awaited = pending.iter().any(|pending| pending.is_awaited);
+            if !is_awaited || Instant::now() >= deadline {
                 return pending;
             }
-            match tokio::time::timeout_at(deadline, changed.changed()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return self.pending(nodes, generation, must_connect),
+            // That a process has ended or its time is up is not told; it is looked for.
+            let is_absent = pending.iter().any(|pending| pending.is_awaited && !pending.is_connected);
+            let look =
+                if is_absent && !must_connect { (Instant::now() + LOOK).min(deadline) } else { deadline };
+            if let Ok(Err(_)) = tokio::time::timeout_at(look, changed.changed()).await {
+                return pending;
             }
         }
     }
 
     fn pending(&self, nodes: &BTreeSet<String>, generation: u64, must_connect: bool) -> Vec<Pending> {
-        let open = self.lock();
+        let state = self.lock();
+        let now = Instant::now();
         // A proxy that reconnects may hold two streams for a moment: the one that is ahead speaks for it.
         let mut best: HashMap<&str, &Known> = HashMap::new();
-        for known in open.values() {
+        for known in state.open.values() {
             let speaker = best.entry(&known.node).or_insert(known);
             if known.settled > speaker.settled {
                 *speaker = known;
@@ -139,10 +189,13 @@ impl Proxies {
         }
         let owes = |node: &String| {
             let Some(known) = best.get(node.as_str()) else {
-                return must_connect.then(|| Pending {
+                let departed = state.departed.get(node);
+                let is_expected = departed.is_some_and(|departed| departed.is_expected(now));
+                return Some(Pending {
                     node: node.clone(),
                     refused: Vec::new(),
-                    is_awaited: true,
+                    is_awaited: must_connect || is_expected,
+                    is_connected: false,
                 });
             };
             let is_awaited = known.settled < generation;
@@ -150,12 +203,13 @@ impl Proxies {
             let refusals = known.refused.iter().filter(|(_, refusal)| refusal.generation >= generation);
             let refused: Vec<(TypeUrl, String)> =
                 refusals.map(|(ty, refusal)| (*ty, refusal.error.clone())).collect();
-            (is_awaited || !refused.is_empty()).then(|| Pending { node: node.clone(), refused, is_awaited })
+            let owes = is_awaited || !refused.is_empty();
+            owes.then(|| Pending { node: node.clone(), refused, is_awaited, is_connected: true })
         };
         nodes.iter().filter_map(owes).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
-        self.shared.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

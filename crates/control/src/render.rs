@@ -4,10 +4,11 @@
 //! every encoded resource in use by the digest of the slice it was made from.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use base::Digest;
-use mesh::View;
+use mesh::{SecretSlice, View};
 use proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use proto::envoy::config::route::v3::RouteConfiguration;
 use translate::Output;
@@ -19,37 +20,26 @@ mod tests;
 /// The memo is swept when it has grown this much beyond what was alive at the last sweep.
 const SWEEP: usize = 1024;
 
-/// One proxy scope in one generation.
+/// Everything one proxy scope has in one generation but its secrets, which are looked up as they are asked for.
 pub(crate) struct Scope {
+    /// Its own number, unique for the life of the process.
+    id: u64,
+    /// The scope it was made after.
+    since: Option<u64>,
     view: View,
-    clusters: OnceLock<Vec<Arc<Served>>>,
-    listeners: OnceLock<Vec<Arc<Served>>>,
-    named: Mutex<Named>,
-    before: Before,
+    clusters: Part,
+    endpoints: Part,
+    listeners: Part,
+    routes: Part,
 }
 
-/// What an earlier generation had, held so that what did not change is still in the memo when it is asked for.
+/// All resources of one type.
 #[derive(Default)]
-struct Before {
-    _whole: Vec<Arc<Served>>,
-    named: Named,
-}
-
-/// What has been asked for by name.
-#[derive(Clone, Default)]
-struct Named {
-    endpoints: HashMap<Arc<str>, Encoded>,
-    routes: HashMap<Arc<str>, Encoded>,
-}
-
-impl Named {
-    fn of(&self, ty: TypeUrl) -> &HashMap<Arc<str>, Encoded> {
-        if ty == TypeUrl::Route { &self.routes } else { &self.endpoints }
-    }
-
-    fn of_mut(&mut self, ty: TypeUrl) -> &mut HashMap<Arc<str>, Encoded> {
-        if ty == TypeUrl::Route { &mut self.routes } else { &mut self.endpoints }
-    }
+struct Part {
+    /// Ordered by name.
+    resources: Vec<Encoded>,
+    /// The names under which the scope it was made after has something else.
+    differing: Arc<[Arc<str>]>,
 }
 
 #[derive(Clone)]
@@ -59,87 +49,124 @@ struct Encoded {
 }
 
 impl Scope {
-    /// The scope of a view; `before` is what the same proxy had in an earlier generation.
-    pub(crate) fn new(view: View, before: Option<&Scope>) -> Self {
-        let before = before.map_or_else(Before::default, |before| {
-            let whole = [&before.clusters, &before.listeners];
-            Before {
-                _whole: whole.into_iter().filter_map(OnceLock::get).flatten().cloned().collect(),
-                named: lock(&before.named).clone(),
-            }
+    /// Makes all of it, which may take a while; `before` is what the same proxy had in an earlier generation.
+    pub(crate) fn new(view: View, before: Option<&Scope>, memo: &Memo) -> Self {
+        static SCOPES: AtomicU64 = AtomicU64::new(1);
+        let none = Part::default();
+        let since = before.map(|before| before.id);
+        let before = |part: fn(&Scope) -> &Part| before.map_or(&none, part);
+        let clusters = view.clusters.clusters.iter().map(|cluster| {
+            let generate = || translate::cluster(cluster);
+            memo.encoded(
+                TypeUrl::Cluster,
+                cluster.digest(),
+                before(|scope| &scope.clusters).find(&cluster.name),
+                generate,
+            )
         });
-        Self { view, clusters: OnceLock::new(), listeners: OnceLock::new(), named: Mutex::default(), before }
+        let listeners = view.listeners.listeners.iter().map(|listener| {
+            let generate = || translate::listener(listener);
+            memo.encoded(
+                TypeUrl::Listener,
+                listener.digest(),
+                before(|scope| &scope.listeners).find(&listener.name),
+                generate,
+            )
+        });
+        let routes = view.routes().map(|route| {
+            let generate = || translate::route(route);
+            memo.encoded(
+                TypeUrl::Route,
+                route.digest(),
+                before(|scope| &scope.routes).find(&route.name),
+                generate,
+            )
+        });
+        let endpoints = view.endpoint_names().filter_map(|name| {
+            let slice = view.endpoints(name)?;
+            let generate = || translate::endpoints(&slice);
+            let before = before(|scope| &scope.endpoints).find(name);
+            Some(memo.encoded(TypeUrl::Endpoint, slice.digest(), before, generate))
+        });
+        Self {
+            id: SCOPES.fetch_add(1, Ordering::Relaxed),
+            since,
+            clusters: Part::new(clusters, before(|scope| &scope.clusters)),
+            endpoints: Part::new(endpoints, before(|scope| &scope.endpoints)),
+            listeners: Part::new(listeners, before(|scope| &scope.listeners)),
+            routes: Part::new(routes, before(|scope| &scope.routes)),
+            view,
+        }
     }
 
     /// Everything of a type that is subscribed to as a whole.
-    pub(crate) fn all(&self, ty: TypeUrl, memo: &Memo) -> Vec<Arc<Served>> {
+    pub(crate) fn all(&self, ty: TypeUrl) -> Vec<Arc<Served>> {
         match ty {
-            TypeUrl::Cluster => self.clusters(memo).to_vec(),
-            TypeUrl::Listener => self.listeners(memo).to_vec(),
+            TypeUrl::Cluster | TypeUrl::Listener => self.shown(ty).cloned().collect(),
             TypeUrl::Endpoint | TypeUrl::Route | TypeUrl::Secret => Vec::new(),
         }
     }
 
     /// One resource. Endpoints and routes exist under every name: a proxy that asks for one waits until it has
     /// it, and a stock Envoy does not take a removal for an answer.
-    pub(crate) fn named(&self, ty: TypeUrl, name: &str, memo: &Memo) -> Option<Arc<Served>> {
+    pub(crate) fn named(&self, ty: TypeUrl, name: &str) -> Option<Arc<Served>> {
+        let served = self.part(ty)?.find(name).map(|encoded| encoded.served.clone());
         match ty {
-            TypeUrl::Cluster => find(self.clusters(memo), name),
-            TypeUrl::Listener => find(self.listeners(memo), name),
-            TypeUrl::Endpoint | TypeUrl::Route => {
-                self.lazily(ty, name, memo).or_else(|| Some(encode(empty(ty, name))))
-            }
+            TypeUrl::Endpoint | TypeUrl::Route => served.or_else(|| Some(encode(empty(ty, name)))),
+            _ => served,
+        }
+    }
+
+    /// A secret by its name.
+    pub(crate) fn secret(&self, name: &str) -> Option<Arc<SecretSlice>> {
+        self.view.secret(name)
+    }
+
+    /// Every resource of a type there is for the scope, ordered by name; no secrets.
+    pub(crate) fn shown(&self, ty: TypeUrl) -> impl Iterator<Item = &Arc<Served>> {
+        self.part(ty).into_iter().flat_map(|part| &part.resources).map(|encoded| &encoded.served)
+    }
+
+    /// The names of a type under which another scope has something else; `None` where that is not known, which it
+    /// is of secrets, and of all but the scope that this one was made after.
+    pub(crate) fn differing(&self, before: &Scope, ty: TypeUrl) -> Option<Arc<[Arc<str>]>> {
+        let part = self.part(ty)?;
+        match self.since {
+            _ if self.id == before.id => Some(Arc::default()),
+            Some(since) if since == before.id => Some(part.differing.clone()),
+            _ => None,
+        }
+    }
+
+    fn part(&self, ty: TypeUrl) -> Option<&Part> {
+        match ty {
+            TypeUrl::Cluster => Some(&self.clusters),
+            TypeUrl::Endpoint => Some(&self.endpoints),
+            TypeUrl::Listener => Some(&self.listeners),
+            TypeUrl::Route => Some(&self.routes),
             TypeUrl::Secret => None,
         }
     }
+}
 
-    fn clusters(&self, memo: &Memo) -> &[Arc<Served>] {
-        self.clusters.get_or_init(|| {
-            let clusters = self.view.clusters.clusters.iter();
-            let served = clusters.map(|cluster| {
-                memo.served(TypeUrl::Cluster, cluster.digest(), || translate::cluster(cluster))
-            });
-            by_name(served.collect())
-        })
-    }
-
-    fn listeners(&self, memo: &Memo) -> &[Arc<Served>] {
-        self.listeners.get_or_init(|| {
-            let listeners = self.view.listeners.listeners.iter();
-            let served = listeners.map(|listener| {
-                memo.served(TypeUrl::Listener, listener.digest(), || translate::listener(listener))
-            });
-            by_name(served.collect())
-        })
-    }
-
-    fn lazily(&self, ty: TypeUrl, name: &str, memo: &Memo) -> Option<Arc<Served>> {
-        if let Some(known) = lock(&self.named).of(ty).get(name) {
-            return Some(known.served.clone());
-        }
-        // Names come from the network: what does not exist is not remembered.
-        let encoded = self.make(ty, name, memo)?;
-        let served = encoded.served.clone();
-        lock(&self.named).of_mut(ty).insert(served.name.clone(), encoded);
-        Some(served)
-    }
-
-    fn make(&self, ty: TypeUrl, name: &str, memo: &Memo) -> Option<Encoded> {
-        let (slice, generate): (Digest, Box<dyn FnOnce() -> Output>) = match ty {
-            TypeUrl::Route => {
-                let slice = self.view.route(name)?;
-                (slice.digest(), Box::new(move || translate::route(&slice)))
-            }
-            _ => {
-                let slice = self.view.endpoints(name)?;
-                (slice.digest(), Box::new(move || translate::endpoints(&slice)))
-            }
+impl Part {
+    fn new(resources: impl Iterator<Item = Encoded>, before: &Part) -> Self {
+        let mut resources: Vec<Encoded> = resources.collect();
+        resources.sort_by(|a, b| a.served.name.cmp(&b.served.name));
+        let mut part = Self { resources, differing: Arc::default() };
+        let is_new = |encoded: &&Encoded| {
+            let known = before.find(&encoded.served.name);
+            known.is_none_or(|known| known.served.version != encoded.served.version)
         };
-        let before = self.before.named.of(ty).get(name).filter(|before| before.slice == slice);
-        Some(match before {
-            Some(before) => before.clone(),
-            None => Encoded { slice, served: memo.served(ty, slice, generate) },
-        })
+        let new = part.resources.iter().filter(is_new);
+        let gone = before.resources.iter().filter(|encoded| part.find(&encoded.served.name).is_none());
+        part.differing = new.chain(gone).map(|encoded| encoded.served.name.clone()).collect();
+        part
+    }
+
+    fn find(&self, name: &str) -> Option<&Encoded> {
+        let at = self.resources.binary_search_by(|encoded| (*encoded.served.name).cmp(name)).ok()?;
+        self.resources.get(at)
     }
 }
 
@@ -147,6 +174,7 @@ impl Scope {
 #[derive(Default)]
 pub(crate) struct Memo {
     known: Mutex<Known>,
+    made: AtomicU64,
 }
 
 #[derive(Default)]
@@ -156,12 +184,27 @@ struct Known {
 }
 
 impl Memo {
+    /// A slice's resource: the one it was before, one that another scope has, or one made now.
+    fn encoded(
+        &self,
+        ty: TypeUrl,
+        slice: Digest,
+        before: Option<&Encoded>,
+        generate: impl FnOnce() -> Output,
+    ) -> Encoded {
+        match before.filter(|before| before.slice == slice) {
+            Some(before) => before.clone(),
+            None => Encoded { slice, served: self.served(ty, slice, generate) },
+        }
+    }
+
     fn served(&self, ty: TypeUrl, slice: Digest, generate: impl FnOnce() -> Output) -> Arc<Served> {
         if let Some(served) = lock(&self.known).served.get(&(ty, slice)).and_then(Weak::upgrade) {
             return served;
         }
         // Encoded outside the lock: two that race encode the same bytes.
         let served = encode(generate());
+        self.made.fetch_add(1, Ordering::Relaxed);
         let mut known = lock(&self.known);
         known.served.insert((ty, slice), Arc::downgrade(&served));
         if known.served.len() > known.alive * 2 + SWEEP {
@@ -171,6 +214,11 @@ impl Memo {
         served
     }
 
+    /// How many resources were ever translated and encoded.
+    pub(crate) fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
+    }
+
     /// How many resources are remembered, alive or not.
     #[cfg(test)]
     fn len(&self) -> usize {
@@ -178,9 +226,9 @@ impl Memo {
     }
 }
 
-fn by_name(mut served: Vec<Arc<Served>>) -> Vec<Arc<Served>> {
-    served.sort_by(|a, b| a.name.cmp(&b.name));
-    served
+/// A secret, encoded for whoever asked; it is not remembered.
+pub(crate) fn secret(slice: &SecretSlice) -> Arc<Served> {
+    encode(translate::secret(slice))
 }
 
 fn empty(ty: TypeUrl, name: &str) -> Output {
@@ -200,11 +248,6 @@ fn empty(ty: TypeUrl, name: &str) -> Output {
 fn encode(output: Output) -> Arc<Served> {
     let version = Digest::of(&output.any.value).to_string();
     Arc::new(Served::new(&output.name, &version, output.any))
-}
-
-fn find(sorted: &[Arc<Served>], name: &str) -> Option<Arc<Served>> {
-    let at = sorted.binary_search_by(|served| (*served.name).cmp(name)).ok()?;
-    sorted.get(at).cloned()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

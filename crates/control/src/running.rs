@@ -8,8 +8,6 @@ use std::path::{Path, PathBuf};
 use base::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::home;
-
 /// A control plane that says it is running.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Running {
@@ -24,7 +22,7 @@ pub struct Running {
 impl Running {
     /// Whether somebody answers at the socket.
     async fn is_alive(&self) -> bool {
-        home::connect(&self.socket).await.is_ok()
+        xds::unix::connect(&self.socket).await.is_ok()
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mesh::{Settings, Snapshot};
+use mesh::Snapshot;
 use source::Directory;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -17,13 +17,14 @@ use crate::addresses::Ledger;
 use crate::builder::{Builder, Built, State};
 use crate::client::Client;
 use crate::desk::Desk;
-use crate::home::{self, Home};
+use crate::home::{self, Home, Sockets};
 use crate::metrics::Metrics;
 use crate::pages::Pages;
 use crate::plane::Plane;
 use crate::proxies::Proxies;
 use crate::running::{self, Registration, Running};
 use crate::server::{self, Listener};
+use crate::settings;
 use crate::socket;
 use crate::supply::Supplier;
 
@@ -38,8 +39,10 @@ pub struct Options {
     pub ads: SocketAddr,
     /// Where readiness, metrics and debug pages are served (15014).
     pub http: SocketAddr,
-    /// Mesh-wide settings.
-    pub settings: Settings,
+    /// A file that holds the mesh's settings, in place of the directory's ConfigMap.
+    pub mesh_config: Option<PathBuf>,
+    /// The file of the authorities that every program of a proxy's machine trusts, where it is not the usual one.
+    pub system_roots: Option<PathBuf>,
     /// Where running meshes are listed; [`running::registry`] unless a test has its own.
     pub registry: PathBuf,
 }
@@ -53,7 +56,8 @@ impl Options {
             dir,
             ads,
             http,
-            settings: Settings::default(),
+            mesh_config: None,
+            system_roots: None,
             registry: running::registry(),
         }
     }
@@ -84,6 +88,14 @@ pub enum StartError {
         /// The directory.
         dir: PathBuf,
     },
+    /// The file of the mesh's settings cannot be read.
+    #[error("reading {}", path.display())]
+    MeshConfig {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// The thread that reads the directory has ended.
     #[error("{} is not read any more", dir.display())]
     Unread {
@@ -101,7 +113,7 @@ pub struct Control {
     supplier: Supplier,
     ads: TcpListener,
     http: TcpListener,
-    socket: tokio::net::UnixListener,
+    sockets: Sockets,
     home: Home,
     ads_address: SocketAddr,
     http_address: SocketAddr,
@@ -143,7 +155,8 @@ impl Control {
         source.extra.clone_from(&options.extra_dirs);
         let (directory, changes) = Directory::open(source).map_err(in_dir)?;
         let metrics = Arc::new(Metrics::default());
-        let settings = Arc::new(options.settings.clone());
+        let settings = open_settings(options.mesh_config.clone())?;
+        let settings = Arc::new(settings.with_system_roots(options.system_roots.clone()));
         let built = Built::new();
         let mut builder = Builder {
             changes,
@@ -169,7 +182,7 @@ impl Control {
             connections: Connections::default(),
             settings,
         });
-        let socket = home.listen().map_err(in_dir)?;
+        let sockets = home.listen().map_err(in_dir)?;
         let supplier = Supplier { plane, proxies, metrics };
         Ok(Self {
             _registration: register(&options.registry, &dir),
@@ -178,16 +191,21 @@ impl Control {
             supplier,
             ads,
             http,
-            socket,
+            sockets,
             home,
             ads_address,
             http_address,
         })
     }
 
-    /// Where discovery is served.
+    /// Where discovery is served on the network.
     pub fn ads(&self) -> SocketAddr {
         self.ads_address
+    }
+
+    /// Where discovery is served to processes of this user, secrets included.
+    pub fn ads_socket(&self) -> PathBuf {
+        home::ads(&self.desk.dir)
     }
 
     /// Where pages are served.
@@ -215,22 +233,32 @@ impl Control {
     /// # Errors
     /// The directory is not watched any more, which nothing but a fault of our own can cause.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
-        let Control { builder, desk, supplier, ads, http, socket, home, _registration, .. } = self;
+        let Control { builder, desk, supplier, ads, http, sockets, home, _registration, .. } = self;
         let (stop, stopped) = watch::channel(false);
         let (ready, is_ready) = watch::channel(true);
         let metrics = supplier.metrics.clone();
         let connections = desk.connections.clone();
+        let settings = desk.settings.clone();
         let dir = desk.dir.clone();
         tracing::info!(dir = %dir.display(), discovery = desk.discovery, http = desk.http, "the control plane is up");
 
         let mut tasks = JoinSet::new();
         let pages = Arc::new(Pages { desk: desk.clone(), metrics, is_ready });
         tasks.spawn(server::serve(Listener::Tcp(http), pages, stopped.clone()));
-        let keeping = tokio::spawn(socket::keep(home, socket, desk, stopped.clone()));
+        let discovery = Arc::new(xds::Server::new(Arc::new(supplier), connections));
+        let keeping = socket::keep(home, sockets, desk, discovery.clone(), stopped.clone());
+        let keeping = tokio::spawn(keeping);
+        let mut until = stopped.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = settings.follow() => {}
+                () = server::stopped(&mut until) => {}
+            }
+        });
         let mut until = stopped;
         tasks.spawn(async move {
-            let until = async move { server::stopped(&mut until).await };
-            xds::serve(ads, Arc::new(supplier), connections, until).await;
+            discovery.listen(ads, server::stopped(&mut until)).await;
+            discovery.close().await;
             ready.send_replace(false);
         });
         // It ends when the desk is gone, and with it the directory.
@@ -261,6 +289,11 @@ impl Control {
 /// It does not start, or its directory is not watched any more.
 pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
     Control::start(options).await?.serve(shutdown).await
+}
+
+fn open_settings(file: Option<PathBuf>) -> Result<settings::Source, StartError> {
+    settings::Source::open(file.clone())
+        .map_err(|source| StartError::MeshConfig { path: file.unwrap_or_default(), source })
 }
 
 fn report(task: Result<(), JoinError>) {

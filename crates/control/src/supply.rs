@@ -1,16 +1,18 @@
 //! Feeds for the discovery server: each connection sees the newest generation through its proxy's scope.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use mesh::Proxy;
 use tokio::sync::watch;
-use xds::{Feed, Node, Served, Supply, Turned, TypeUrl};
+use xds::{Caller, Feed, Peer, Served, Supply, Turned, TypeUrl};
 
 use crate::metrics::Metrics;
 use crate::node::Visitor;
 use crate::plane::{Plane, Sight};
 use crate::proxies::{Known, Proxies, Refusal};
+use crate::render;
 
 /// Everything a connection needs.
 #[derive(Clone)]
@@ -21,22 +23,28 @@ pub(crate) struct Supplier {
 }
 
 impl Supply for Supplier {
-    fn open(&self, connection: &str, node: &Node) -> Result<Box<dyn Feed>, Turned> {
-        let visitor = Visitor::new(node).map_err(Turned::Invalid)?;
-        let sight = self.plane.see(&visitor.proxy, None);
+    fn open(&self, caller: &Caller<'_>) -> Result<Box<dyn Feed>, Turned> {
+        let visitor = Visitor::new(caller.node).map_err(Turned::Invalid)?;
+        let proxy = Arc::new(visitor.proxy);
         let known = Known {
-            node: node.id.clone(),
+            node: caller.node.id.clone(),
             cluster: visitor.cluster,
             version: visitor.version,
+            process: caller.peer.process(),
+            proxy: proxy.clone(),
             settled: 0,
             refused: BTreeMap::new(),
         };
-        self.proxies.put(connection, known);
+        self.proxies.put(caller.connection, known);
         Ok(Box::new(Line {
             supplier: self.clone(),
-            connection: connection.to_owned(),
-            proxy: visitor.proxy,
-            sight,
+            connection: caller.connection.to_owned(),
+            peer: caller.peer,
+            proxy,
+            next: None,
+            sight: None,
+            before: None,
+            withheld: BTreeSet::new(),
         }))
     }
 }
@@ -45,22 +53,61 @@ impl Supply for Supplier {
 struct Line {
     supplier: Supplier,
     connection: String,
-    proxy: Proxy,
-    sight: Sight,
+    peer: Peer,
+    proxy: Arc<Proxy>,
+    /// Ready to be taken.
+    next: Option<Sight>,
+    /// In force.
+    sight: Option<Sight>,
+    /// What was in force before, until it has been compared.
+    before: Option<Sight>,
+    /// The secrets it asked for and may not have.
+    withheld: BTreeSet<String>,
+}
+
+impl Line {
+    /// A secret, if this connection may have it: what holds a key goes nowhere others might listen.
+    fn secret(&mut self, name: &str) -> Option<Arc<Served>> {
+        let slice = self.sight.as_ref()?.scope.secret(name)?;
+        if !slice.is_private() || self.peer.is_private() {
+            return Some(render::secret(&slice));
+        }
+        if self.withheld.insert(name.to_owned()) {
+            let (node, peer) = (&self.proxy.id, self.peer);
+            tracing::warn!(%node, %peer, name, "a secret is not sent over the network, only over the Unix socket");
+        }
+        None
+    }
 }
 
 impl Feed for Line {
     fn all(&mut self, ty: TypeUrl) -> Vec<Arc<Served>> {
-        self.sight.scope.all(ty, &self.supplier.plane.memo)
+        self.sight.as_ref().map(|sight| sight.scope.all(ty)).unwrap_or_default()
     }
 
     fn named(&mut self, ty: TypeUrl, name: &str) -> Option<Arc<Served>> {
-        self.sight.scope.named(ty, name, &self.supplier.plane.memo)
+        match ty {
+            TypeUrl::Secret => self.secret(name),
+            ty => self.sight.as_ref()?.scope.named(ty, name),
+        }
+    }
+
+    fn prepare(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async {
+            self.next = self.supplier.plane.see(&self.proxy, self.sight.as_ref()).await;
+        })
     }
 
     fn refresh(&mut self) -> u64 {
-        self.sight = self.supplier.plane.see(&self.proxy, Some(&self.sight.scope));
-        self.sight.generation
+        if let Some(next) = self.next.take() {
+            self.before = self.sight.replace(next);
+        }
+        self.sight.as_ref().map_or(0, |sight| sight.generation)
+    }
+
+    fn differing(&self, ty: TypeUrl) -> Option<Arc<[Arc<str>]>> {
+        let (before, now) = (self.before.as_ref()?, self.sight.as_ref()?);
+        now.scope.differing(&before.scope, ty)
     }
 
     fn acked(&mut self, ty: TypeUrl) {
@@ -74,8 +121,10 @@ impl Feed for Line {
     }
 
     fn settled(&mut self, generation: u64) {
-        if generation == self.sight.generation {
-            self.supplier.metrics.converged(self.sight.published.elapsed());
+        // Nothing is compared with it any more.
+        self.before = None;
+        if let Some(sight) = self.sight.as_ref().filter(|sight| sight.generation == generation) {
+            self.supplier.metrics.converged(sight.published.elapsed());
         }
         self.supplier.proxies.settled(&self.connection, generation);
     }

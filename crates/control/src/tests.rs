@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod scene;
+pub(crate) mod scene;
 
 use std::fs;
 
 use scene::{Mood, Scene, service, virtual_service, workload};
 
 use crate::client::{self, ClientError};
-use crate::wire::{Action, Apply, Delete, Document, Wait};
+use crate::wire::{Action, Apply, Delete, Document, Mode, Validate, Wait};
 use crate::{Control, StartError};
 
 fn apply(text: &str) -> Apply {
@@ -19,7 +19,7 @@ fn apply(text: &str) -> Apply {
 #[tokio::test]
 async fn apply_returns_when_the_proxy_has_what_was_applied() {
     let scene = Scene::start(&[("all.yaml", &scene::mesh())]).await;
-    let mut proxy = scene.connect(Mood::Content).await;
+    let proxy = scene.connect(Mood::Content).await;
 
     let reply = scene.client.apply(&apply(&virtual_service("reviews", "v2"))).await.unwrap();
 
@@ -32,7 +32,7 @@ async fn apply_returns_when_the_proxy_has_what_was_applied() {
 #[tokio::test]
 async fn an_object_that_says_the_same_is_unchanged_and_pushes_nothing() {
     let scene = Scene::start(&[("all.yaml", &scene::mesh())]).await;
-    let mut proxy = scene.connect(Mood::Content).await;
+    let proxy = scene.connect(Mood::Content).await;
     let before = proxy.heard().len();
 
     let reply = scene.client.apply(&apply(&service("reviews"))).await.unwrap();
@@ -127,7 +127,7 @@ async fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
 #[tokio::test]
 async fn a_broken_file_is_reported_with_its_place_and_the_proxy_hears_nothing() {
     let scene = Scene::start(&[("all.yaml", &scene::mesh())]).await;
-    let mut proxy = scene.connect(Mood::Content).await;
+    let proxy = scene.connect(Mood::Content).await;
     let before = (proxy.heard().len(), scene.client.status().await.unwrap().generation);
 
     fs::write(scene.path("broken.yaml"), "apiVersion: v1\nkind: Service\nspec:\n  ports: [\n").unwrap();
@@ -272,7 +272,7 @@ async fn readiness_metrics_and_syncz_are_served() {
 #[tokio::test]
 async fn a_directory_that_vanishes_and_returns_is_obeyed_again_and_nothing_is_lost_meanwhile() {
     let scene = Scene::start(&[("mesh.yaml", &scene::mesh())]).await;
-    let mut proxy = scene.connect(Mood::Content).await;
+    let proxy = scene.connect(Mood::Content).await;
     let before = proxy.heard().len();
 
     fs::rename(scene.path(""), scene.aside()).unwrap();
@@ -304,7 +304,7 @@ async fn nonsense_on_the_socket_is_answered_with_what_is_wrong() {
             "HTTP/1.1 413 ",
         ),
         ("GET /apply HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "HTTP/1.1 405 "),
-        ("GET /resources?kind=pod HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "HTTP/1.1 400 "),
+        ("GET /resources?kind=job HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "HTTP/1.1 400 "),
         ("GET /nothing HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "HTTP/1.1 404 "),
         ("\0\0\0\r\n\r\n", "HTTP/1.1 400 "),
     ] {
@@ -312,5 +312,211 @@ async fn nonsense_on_the_socket_is_answered_with_what_is_wrong() {
 
         assert!(answer.starts_with(expected), "{head:?}: {answer:?}");
     }
+    scene.stop().await;
+}
+
+fn secret() -> String {
+    let pem = |what: &str| format!("-----BEGIN {what}-----\\nUNSPEAKABLE\\n-----END {what}-----\\n");
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: web}}\ntype: kubernetes.io/tls\nstringData:\n  tls.crt: \"{}\"\n  tls.key: \"{}\"\n",
+        pem("CERTIFICATE"),
+        pem("PRIVATE KEY"),
+    )
+}
+
+#[tokio::test]
+async fn keys_leave_over_the_meshs_socket_only() {
+    let scene = Scene::start(&[("all.yaml", &scene::mesh()), ("secret.yaml", &secret())]).await;
+
+    let far = scene.connect(Mood::Content).await;
+    let far_heard = far.heard();
+    far.vanish().await;
+    let near = scene.connect_privately().await;
+
+    let secrets = |heard: &[xds::Update]| -> Vec<(Vec<String>, Vec<String>)> {
+        let of_secrets = heard.iter().filter(|update| update.ty == xds::TypeUrl::Secret);
+        let names = |update: &xds::Update| update.added.iter().map(|added| added.name.clone()).collect();
+        of_secrets.map(|update| (names(update), update.removed.clone())).collect()
+    };
+    let (file, inline) = (scene::FILE_SECRET.to_owned(), scene::SECRET.to_owned());
+    assert_eq!(secrets(&far_heard), [(vec![file.clone()], vec![inline.clone()])]);
+    assert_eq!(secrets(&near.heard()), [(vec![file, inline], vec![])]);
+    assert!(near.knows("UNSPEAKABLE"));
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn a_changed_secret_is_sent_again() {
+    let scene = Scene::start(&[("all.yaml", &scene::mesh()), ("secret.yaml", &secret())]).await;
+    let proxy = scene.connect_privately().await;
+
+    let reply = scene.client.apply(&apply(&secret().replace("UNSPEAKABLE", "UNHEARD OF"))).await.unwrap();
+
+    assert_eq!((reply.pending, reply.results[0].action), (vec![], Action::Configured));
+    assert!(proxy.knows("UNHEARD OF"));
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn the_meshs_socket_survives_the_loss_of_its_directory_and_so_do_its_streams() {
+    let scene = Scene::start(&[("mesh.yaml", &scene::mesh())]).await;
+    let proxy = scene.connect_privately().await;
+
+    fs::rename(scene.path(""), scene.aside()).unwrap();
+    scene.until_issue(scene.path("").file_name().unwrap().to_str().unwrap()).await;
+    fs::create_dir(scene.path("")).unwrap();
+    fs::copy(scene.aside().join("mesh.yaml"), scene.path("mesh.yaml")).unwrap();
+    scene.until_answering().await;
+    let reply = scene.client.apply(&apply(&virtual_service("reviews", "v2"))).await.unwrap();
+
+    assert_eq!((reply.pending, reply.disconnected), (vec![], vec![]));
+    assert!(proxy.knows("|v2|reviews"));
+    proxy.vanish().await;
+    let _back = scene.connect_privately().await;
+    fs::remove_dir_all(scene.aside()).unwrap();
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn create_and_replace_mind_what_is_there() {
+    let scene = Scene::start(&[("all.yaml", &scene::mesh())]).await;
+    let attempt = async |mode, dry_run| {
+        let request = Apply { mode, dry_run, ..apply(&virtual_service("reviews", "v1")) };
+        let reply = scene.client.apply(&request).await.unwrap();
+        (reply.results[0].action, reply.issues.into_iter().map(|issue| issue.message).next())
+    };
+    let words = |end: &str| Some(format!("virtualservices.networking.istio.io \"reviews\" {end}"));
+
+    for dry_run in [true, false] {
+        assert_eq!(attempt(Mode::Replace, dry_run).await, (Action::Missing, words("not found")));
+    }
+    assert_eq!(attempt(Mode::Create, true).await, (Action::Created, None));
+    assert_eq!(attempt(Mode::Create, false).await, (Action::Created, None));
+    for dry_run in [true, false] {
+        assert_eq!(attempt(Mode::Create, dry_run).await, (Action::Refused, words("already exists")));
+    }
+    assert_eq!(attempt(Mode::Replace, false).await, (Action::Unchanged, None));
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn validating_tells_what_would_be_wrong_and_touches_nothing() {
+    let scene = Scene::start(&[("all.yaml", &scene::mesh())]).await;
+    let lost = virtual_service("reviews", "v9");
+    let text = format!("{}---\n{lost}", service("bad").replace("9080", "ninety"));
+    let document = Document { file: "request.yaml".into(), text };
+
+    let reply = scene.client.validate(&Validate { documents: vec![document] }).await.unwrap();
+
+    let actions: Vec<_> = reply.results.iter().map(|r| (r.object.as_str(), r.action)).collect();
+    assert_eq!(
+        actions,
+        [("Service/default/bad", Action::Refused), ("VirtualService/default/reviews", Action::Valid)]
+    );
+    let objects: Vec<&str> = reply.issues.iter().map(|issue| issue.object.as_str()).collect();
+    assert!(objects.contains(&"Service/default/bad"), "{objects:?}");
+    assert!(objects.contains(&"VirtualService/default/reviews"), "the subset v9 does not exist: {objects:?}");
+    assert!(scene.client.resources(Some("vs"), None, None).await.unwrap().objects.is_empty());
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn objects_of_several_kinds_are_read_at_once() {
+    let scene = Scene::start(&[("all.yaml", &scene::mesh())]).await;
+
+    let objects = scene.client.resources(Some("svc,dr"), None, Some("reviews")).await.unwrap().objects;
+
+    let kinds: Vec<&str> = objects.iter().map(|object| object.kind.as_str()).collect();
+    assert_eq!(kinds, ["DestinationRule", "Service"]);
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn who_was_here_and_is_not_is_named_and_not_taken_for_acknowledging() {
+    let scene = Scene::start(&[("all.yaml", &scene::mesh())]).await;
+    let proxy = scene.connect(Mood::Content).await;
+    proxy.vanish().await;
+
+    let request = Apply { timeout_ms: 200, ..apply(&virtual_service("reviews", "v2")) };
+    let reply = scene.client.apply(&request).await.unwrap();
+
+    assert_eq!((reply.pending, reply.disconnected), (vec![], vec![scene::NODE.to_owned()]));
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_back_in_time_is_waited_for() {
+    let scene = Scene::start(&[("all.yaml", &scene::mesh())]).await;
+    scene.connect_privately().await.vanish().await;
+
+    // Its process, which is this one, lives: it is expected however long it takes.
+    let request = Apply { timeout_ms: 20_000, ..apply(&virtual_service("reviews", "v2")) };
+    let back = async {
+        scene.until_generation(2).await;
+        scene.connect_privately().await
+    };
+    let (reply, back) = tokio::join!(scene.client.apply(&request), back);
+
+    let reply = reply.unwrap();
+    assert_eq!((reply.pending, reply.disconnected), (vec![], vec![]));
+    assert!(back.knows("|v2|reviews"));
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn two_hundred_proxies_of_one_scope_cost_the_translation_of_one() {
+    let scene = Scene::start(&[("all.yaml", &scene::mesh())]).await;
+    let _first = scene.connect(Mood::Content).await;
+    let one = scene.made();
+    let names: Vec<String> =
+        (0..200).map(|n| scene::NODE.replace("reviews-v1.", &format!("reviews-v1-{n}."))).collect();
+
+    let proxies: Vec<_> =
+        names.iter().map(|name| scene.attach(base::Discovery::Tcp(scene.ads), name, Mood::Content)).collect();
+    scene.until_settled(&names).await;
+    let all = scene.made();
+    let moved = scene::workload("reviews-v1", "v1", "127.77.9.1");
+    let reply = scene.client.apply(&apply(&moved)).await.unwrap();
+    let after = scene.made();
+
+    assert!(one > 0);
+    assert_eq!(all, one, "nothing is made for the second and later");
+    assert_eq!((reply.pending, reply.disconnected), (vec![], vec![]));
+    // The service as a whole and its subset v1.
+    assert!(after - all <= 4, "{} resources were made for one endpoint", after - all);
+    assert!(proxies.iter().all(|proxy| proxy.knows("127.77.9.1")));
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn the_meshs_settings_are_a_config_map_that_is_reloaded() {
+    let scene = Scene::start(&[("all.yaml", &scene::mesh())]).await;
+    let mode = async || {
+        let page = scene.fetch("/debug/mesh").await;
+        let body: serde_json::Value = serde_json::from_str(page.split_once("\r\n\r\n").unwrap().1).unwrap();
+        body["outboundTrafficPolicy"]["mode"].as_str().unwrap().to_owned()
+    };
+    let before = mode().await;
+
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata:\n  mesh: |\n    outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n";
+    let reply = scene.client.apply(&apply(map)).await.unwrap();
+
+    assert_eq!(reply.results[0].action, Action::Created, "{reply:?}");
+    assert_eq!((before.as_str(), mode().await.as_str()), ("ALLOW_ANY", "REGISTRY_ONLY"));
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_of_settings_is_reloaded_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("mesh-config.yaml");
+    fs::write(&file, "rootNamespace: one\n").unwrap();
+    let scene = Scene::start_with_mesh_config(file.clone()).await;
+    let before = scene.mesh_config().root_namespace.clone();
+
+    fs::write(&file, "rootNamespace: another\n").unwrap();
+    scene.until_root_namespace("another").await;
+
+    assert_eq!(before, "one");
     scene.stop().await;
 }

@@ -18,12 +18,27 @@ pub struct Document {
     pub text: String,
 }
 
+/// What may be there before an object is put in force.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// An older version or none.
+    #[default]
+    Apply,
+    /// None.
+    Create,
+    /// An older version.
+    Replace,
+}
+
 /// `POST /apply`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Apply {
     /// The objects to put in force.
     pub documents: Vec<Document>,
+    /// What may be there before.
+    pub mode: Mode,
     /// Whether only to say what would be done.
     pub dry_run: bool,
     /// How long to wait for proxies to acknowledge.
@@ -44,6 +59,14 @@ pub struct Delete {
     pub timeout_ms: u64,
 }
 
+/// `POST /validate`: whether objects could be put in force, and what would then be wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Validate {
+    /// The objects.
+    pub documents: Vec<Document>,
+}
+
 /// `POST /wait`: until proxies have acknowledged what is in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -56,7 +79,7 @@ pub struct Wait {
 
 impl Default for Apply {
     fn default() -> Self {
-        Self { documents: Vec::new(), dry_run: false, timeout_ms: TIMEOUT_MS }
+        Self { documents: Vec::new(), mode: Mode::Apply, dry_run: false, timeout_ms: TIMEOUT_MS }
     }
 }
 
@@ -82,12 +105,14 @@ pub enum Action {
     Created,
     /// It is gone.
     Deleted,
-    /// There was no such object to delete.
+    /// There was no such object to delete or replace.
     Missing,
     /// Nothing: it could not be written, and an issue says why.
     Refused,
     /// It said the same before.
     Unchanged,
+    /// It was only looked at, and could be put in force.
+    Valid,
 }
 
 /// One object of a request and what was done with it.
@@ -99,7 +124,7 @@ pub struct Outcome {
     pub action: Action,
 }
 
-/// The answer to [`Apply`], [`Delete`] and [`Wait`].
+/// The answer to [`Apply`], [`Delete`], [`Validate`] and [`Wait`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Reply {
@@ -111,6 +136,8 @@ pub struct Reply {
     pub generation: u64,
     /// The nodes that have not acknowledged that generation.
     pub pending: Vec<String>,
+    /// The nodes that were here a minute ago or less and are not connected: they are told when they come back.
+    pub disconnected: Vec<String>,
 }
 
 /// One object in force.

@@ -37,5 +37,8 @@ pub fn compile(snapshot: &Snapshot, proxy: &Proxy) -> Compiled {
         &mut store,
         routes.iter().filter_map(|name| view.route(name)).map(|slice| translate::route(&slice)).collect(),
     );
+    let secrets = store.wanted_secrets();
+    let secrets = secrets.iter().filter_map(|name| view.secret(name));
+    put(&mut store, secrets.map(|slice| translate::secret(&slice)).collect());
     Compiled { plan: store.plan(), rejects }
 }

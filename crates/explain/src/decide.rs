@@ -1,21 +1,19 @@
 //! From a plan and a call to a decision, step by step as a proxy takes them.
 
+mod arrive;
+mod forward;
+mod play;
 #[cfg(test)]
 mod tests;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::net::{IpAddr, SocketAddr};
 
-use filter::{Answer, Ask, Exchange, Facts, Limits, Moment, Peer, Phases, Side, Step};
 use plan::{
-    Action, Connection, FilterChain, Forward, HttpManager, Listener, Lookup, Normalised, Plan, Request,
-    RouteMatch, RouteSource, Targets, Terminal, Transport,
+    Action, FilterChain, HttpManager, Lookup, Normalised, Plan, Request, RouteMatch, RouteSource, StripPort,
+    Terminal,
 };
 
 use crate::{Call, Decision, Failure, Protocol, Security, Share};
-
-/// How many calls are played to tell how often a fault hits.
-const DRAWS: u32 = 1000;
 
 /// Says what a proxy with this plan does with a call.
 pub fn decide(plan: &Plan, call: &Call) -> Decision {
@@ -48,71 +46,21 @@ pub fn address_of(plan: &Plan, host: &str, port: u16) -> Option<IpAddr> {
 }
 
 fn follow(plan: &Plan, call: &Call, decision: &mut Decision) -> Result<(), Failure> {
-    let listener = listener(plan, call).ok_or(Failure::NoListener)?;
+    let listener = arrive::listener(plan, call)?;
     decision.listener = Some(listener.name.to_string());
-    let chain = chain(listener, call).ok_or(Failure::NoFilterChain)?;
+    let chain = arrive::chain(listener, call).ok_or(Failure::NoFilterChain)?;
     decision.filter_chain = Some(chain.name.to_string());
-    check_security(chain, call)?;
+    decision.tls = arrive::tls(chain, call)?;
+    decision.missing_secrets = arrive::missing_secrets(plan, chain);
     match &chain.terminal {
         Terminal::Tcp(_) => {
             decision.clusters = clusters_of(chain);
             decision.origin.clone_from(&chain.origin);
+            forward::settle(plan, call, &mut decision.clusters);
             Ok(())
         }
         Terminal::Http(_) if call.protocol == Protocol::Tcp => Err(Failure::Protocol),
         Terminal::Http(manager) => route(plan, manager, call, decision),
-    }
-}
-
-/// Inbound calls meet the listener the kernel redirects to; others the one of their address, of their port, or the
-/// one that takes whatever is captured.
-fn listener<'p>(plan: &'p Plan, call: &Call) -> Option<&'p Listener> {
-    let at =
-        |address: SocketAddr| plan.listeners.values().find(|listener| listener.addresses.contains(&address));
-    let exact = SocketAddr::new(call.address, call.port);
-    if call.inbound {
-        return plan.listener("virtualInbound").or_else(|| at(exact)).map(|listener| &**listener);
-    }
-    at(exact)
-        .or_else(|| at(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), call.port)))
-        .or_else(|| plan.listener("virtualOutbound"))
-        .map(|listener| &**listener)
-}
-
-fn chain<'p>(listener: &'p Listener, call: &Call) -> Option<&'p FilterChain> {
-    let is_tls = call.security != Security::Plaintext && listener.tls_inspector.is_some();
-    let recognised = match call.protocol {
-        Protocol::Http1 => Some("http/1.1"),
-        Protocol::Http2 => Some("h2c"),
-        Protocol::Tcp => None,
-    };
-    let sniffs = call.security == Security::Plaintext && listener.http_inspector.is_some();
-    let protocols: Vec<&str> = if is_tls {
-        call.alpn.iter().map(String::as_str).collect()
-    } else {
-        recognised.filter(|_| sniffs).into_iter().collect()
-    };
-    let connection = Connection {
-        destination: SocketAddr::new(call.address, call.port),
-        server_name: call.sni.as_deref().filter(|_| is_tls),
-        transport: if is_tls { Transport::Tls } else { Transport::RawBuffer },
-        protocols: &protocols,
-    };
-    listener.select(&connection).map(|chain| &**chain)
-}
-
-fn check_security(chain: &FilterChain, call: &Call) -> Result<(), Failure> {
-    let Some(tls) = &chain.tls else {
-        let passes = call.security == Security::Plaintext || matches!(chain.terminal, Terminal::Tcp(_));
-        return if passes { Ok(()) } else { Err(Failure::Protocol) };
-    };
-    let secret = call.secret.as_deref().unwrap_or("default");
-    let is_mutual = tls.requires_client_certificate && tls.certificates.iter().any(|name| **name == *secret);
-    match call.security {
-        Security::Plaintext => Err(Failure::Tls),
-        Security::Tls if is_mutual => Err(Failure::Mtls),
-        Security::Mutual if !is_mutual => Err(Failure::Mtls),
-        Security::Mutual | Security::Tls => Ok(()),
     }
 }
 
@@ -124,8 +72,9 @@ fn route(plan: &Plan, manager: &HttpManager, call: &Call, decision: &mut Decisio
     let path = match plan::normalise(&call.path, manager.path) {
         Normalised::Changed(path) => path,
         Normalised::Same => call.path.clone(),
-        Normalised::Redirect(_) => {
+        Normalised::Redirect(path) => {
             decision.reply = Some(307);
+            decision.location = Some(path);
             return Ok(());
         }
         Normalised::Reject => {
@@ -133,7 +82,7 @@ fn route(plan: &Plan, manager: &HttpManager, call: &Call, decision: &mut Decisio
             return Ok(());
         }
     };
-    let Some(parts) = head(call, &path) else {
+    let Some(parts) = head(call, manager, &path) else {
         decision.reply = Some(400);
         return Ok(());
     };
@@ -148,13 +97,16 @@ fn route(plan: &Plan, manager: &HttpManager, call: &Call, decision: &mut Decisio
             decision.reply = Some(404);
             Err(Failure::NoRoute)
         }
-        Lookup::Secure(host, _) => {
+        Lookup::Secure(host, location) => {
             decision.virtual_host = Some(host.name.to_string());
             decision.reply = Some(301);
+            decision.location = Some(location);
             Err(Failure::TlsRedirect)
         }
         Lookup::Found(found) => {
             act(&found, &parts, call, decision);
+            decision.timeout = decision.timeout.into_iter().chain(manager.max_stream_duration).min();
+            forward::settle(plan, call, &mut decision.clusters);
             Ok(())
         }
     }
@@ -165,66 +117,31 @@ fn act(found: &RouteMatch<'_>, parts: &http::request::Parts, call: &Call, decisi
     decision.route = Some(found.route.name.to_string());
     decision.origin.clone_from(&found.route.origin);
     match &found.route.action {
-        Action::Forward(forward) => decision.clusters = shares(forward, parts),
-        Action::Redirect(redirect) => decision.reply = Some(redirect.status.as_u16()),
-        Action::Reply(reply) => decision.reply = Some(reply.status.as_u16()),
-    }
-    if found.chain.phases().contains(Phases::REQUEST_HEAD) {
-        let hit = (0..DRAWS).filter(|draw| play(found, parts, call, *draw, decision)).count();
-        decision.fault_percent = f64::from(u32::try_from(hit).unwrap_or(DRAWS)) * 100.0 / f64::from(DRAWS);
-    }
-}
-
-/// Runs the route's filters over one such request; whether they held it back or answered it.
-fn play(
-    found: &RouteMatch<'_>,
-    parts: &http::request::Parts,
-    call: &Call,
-    draw: u32,
-    decision: &mut Decision,
-) -> bool {
-    let mut exchange = Exchange { request: parts.clone(), response: None, facts: facts(call, draw) };
-    let mut run = found.chain.open(Limits::default());
-    let mut step = run.request_head(&mut exchange);
-    let mut delay = Duration::ZERO;
-    // A filter asks a handful of times at most; the bound keeps a broken one from looping.
-    for _ in 0..64 {
-        match step {
-            Step::Ask(Ask::Sleep(time)) => {
-                delay += time;
-                step = run.answered(Side::Request, &mut exchange, Answer::Slept);
-            }
-            Step::Ask(Ask::Call { .. }) => {
-                let failed = Answer::Failed("nothing is called in a simulation".into());
-                step = run.answered(Side::Request, &mut exchange, failed);
-            }
-            Step::Reply(reply) => {
-                decision.reply = Some(reply.status.as_u16());
-                decision.delay = decision.delay.max(delay);
-                return true;
-            }
-            _ => break,
+        Action::Forward(action) => forward::forward(action, found, parts, call, decision),
+        Action::Redirect(redirect) => {
+            decision.reply = Some(redirect.status.as_u16());
+            let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+            let matched = found.route.conditions.matched(parts.uri.path());
+            let scheme = if call.security == Security::Plaintext { "http" } else { "https" };
+            let authority = Request::new(parts, 0).authority();
+            decision.location = Some(redirect.location(scheme, authority, path, matched));
+            decision.reply_headers = forward::added_to_reply(found, parts, call);
+        }
+        Action::Reply(reply) => {
+            decision.reply = Some(reply.status.as_u16());
+            decision.body =
+                Some(String::from_utf8_lossy(&reply.body).into_owned()).filter(|body| !body.is_empty());
+            decision.reply_headers = forward::added_to_reply(found, parts, call);
         }
     }
-    decision.delay = decision.delay.max(delay);
-    !delay.is_zero()
+    play::play(found, parts, call, decision);
 }
 
-fn facts(call: &Call, draw: u32) -> Facts {
-    let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Facts {
-        began: Moment::default(),
-        peer: Peer { remote: peer, local: SocketAddr::new(call.address, call.port) },
-        attempt: 0,
-        flags: Vec::new(),
-        seed: u64::from(draw),
-    }
-}
-
-fn head(call: &Call, path: &str) -> Option<http::request::Parts> {
+/// The head of the request, as it is once the manager has been over it.
+fn head(call: &Call, manager: &HttpManager, path: &str) -> Option<http::request::Parts> {
     let mut request = http::Request::builder().method(call.method.as_str()).uri(path);
     if !call.host.is_empty() {
-        request = request.header(http::header::HOST, &call.host);
+        request = request.header(http::header::HOST, host(call, manager));
     }
     for (name, value) in &call.headers {
         request = request.header(name, value);
@@ -232,31 +149,31 @@ fn head(call: &Call, path: &str) -> Option<http::request::Parts> {
     Some(request.body(()).ok()?.into_parts().0)
 }
 
-fn shares(forward: &Forward, parts: &http::request::Parts) -> Vec<Share> {
-    match &forward.targets {
-        Targets::Header(name) => {
-            let cluster = parts.headers.get(name).and_then(|value| value.to_str().ok());
-            cluster.map(|cluster| Share { cluster: cluster.to_owned(), percent: 100.0 }).into_iter().collect()
-        }
-        Targets::Weighted(all) => percentages(all.iter().map(|target| (&*target.cluster, target.weight))),
+fn host(call: &Call, manager: &HttpManager) -> String {
+    let (host, at) = (call.host.as_str(), call.port);
+    let (mut name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => (name, Some(port)),
+        _ => (host, None),
+    };
+    if manager.strip_trailing_dot {
+        name = name.strip_suffix('.').unwrap_or(name);
+    }
+    let is_kept = |port: &&str| match manager.strip_port {
+        StripPort::Any => false,
+        StripPort::Matching => port.parse() != Ok(at),
+        StripPort::Never => true,
+    };
+    match port.filter(is_kept) {
+        Some(port) => format!("{name}:{port}"),
+        None => name.to_owned(),
     }
 }
 
 fn clusters_of(chain: &FilterChain) -> Vec<Share> {
     match &chain.terminal {
-        Terminal::Tcp(tcp) => percentages(tcp.clusters.iter().map(|(name, weight)| (&**name, *weight))),
+        Terminal::Tcp(tcp) => {
+            forward::percentages(tcp.clusters.iter().map(|(name, weight)| (&**name, *weight)))
+        }
         Terminal::Http(_) => Vec::new(),
     }
-}
-
-/// Weights as parts of a hundred; what weighs nothing takes nothing.
-fn percentages<'a>(weights: impl Iterator<Item = (&'a str, u32)> + Clone) -> Vec<Share> {
-    let total: f64 = weights.clone().map(|(_, weight)| f64::from(weight)).sum();
-    weights
-        .filter(|(_, weight)| *weight > 0)
-        .map(|(cluster, weight)| Share {
-            cluster: cluster.to_owned(),
-            percent: f64::from(weight) * 100.0 / total,
-        })
-        .collect()
 }

@@ -14,4 +14,4 @@ mod decision;
 pub use call::{Call, Protocol, Security};
 pub use compile::{Compiled, compile};
 pub use decide::{address_of, decide};
-pub use decision::{Decision, Failure, Share};
+pub use decision::{Changes, Copied, Decision, Failure, Retries, Share, Tls};

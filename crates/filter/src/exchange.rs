@@ -31,16 +31,30 @@ pub struct Facts {
     pub flags: Vec<ReasonFlag>,
     /// The state of the exchange's own random numbers; see [`Facts::random`].
     pub seed: u64,
+    /// The endpoint a filter asks for, before one is chosen.
+    pub wanted: Option<Wanted>,
+    /// The endpoint of the last attempt, from the response phases on.
+    pub upstream: Option<SocketAddr>,
+}
+
+/// An endpoint that a request belongs to, as one of a session does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// What is answered where the cluster has it no longer; none to choose another.
+    pub otherwise: Option<StatusCode>,
 }
 
 impl Facts {
+    /// What is known when a request's head is complete.
+    pub fn new(began: Moment, peer: Peer, seed: u64) -> Self {
+        Self { began, peer, attempt: 0, flags: Vec::new(), seed, wanted: None, upstream: None }
+    }
+
     /// The next of this exchange's random numbers (SplitMix64), so that a seed repeats a decision.
     pub fn random(&mut self) -> u64 {
-        self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.seed;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        base::random::next(&mut self.seed)
     }
 
     /// Raises a flag once.
@@ -77,12 +91,26 @@ pub struct LocalReply {
     pub flag: Option<ReasonFlag>,
     /// Why, as Envoy's response code detail, e.g. `fault_filter_abort`.
     pub details: Cow<'static, str>,
+    /// Whether the route's operations on response headers leave it alone.
+    pub is_final: bool,
 }
 
 impl LocalReply {
     /// A reply of plain text.
     pub fn text(status: StatusCode, body: impl Into<Bytes>, details: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, body: body.into(), headers: Vec::new(), flag: None, details: details.into() }
+        Self {
+            status,
+            body: body.into(),
+            headers: Vec::new(),
+            flag: None,
+            details: details.into(),
+            is_final: false,
+        }
+    }
+
+    /// The same, kept from the route's operations on response headers.
+    pub fn untouched(self) -> Self {
+        Self { is_final: true, ..self }
     }
 
     /// The same, with its flag.
@@ -98,8 +126,12 @@ pub enum ReasonFlag {
     DownstreamConnectionTermination,
     /// DI: a delay was injected.
     DelayInjected,
+    /// DF: the upstream's name could not be resolved.
+    DnsResolutionFailed,
     /// DPE: the client broke the protocol.
     DownstreamProtocolError,
+    /// DO: a share of the requests is dropped, as the control plane says.
+    DropOverload,
     /// FI: an abort was injected.
     FaultInjected,
     /// NC: the route's cluster does not exist.
@@ -118,6 +150,8 @@ pub enum ReasonFlag {
     NoHealthyUpstream,
     /// UO: a circuit breaker is open.
     UpstreamOverflow,
+    /// UDO: all requests are dropped, as the control plane says.
+    UnconditionalDropOverload,
     /// UPE: the upstream broke the protocol.
     UpstreamProtocolError,
     /// UR: the upstream reset the stream.
@@ -134,6 +168,8 @@ impl ReasonFlag {
         match self {
             Self::DownstreamConnectionTermination => "DC",
             Self::DelayInjected => "DI",
+            Self::DnsResolutionFailed => "DF",
+            Self::DropOverload => "DO",
             Self::DownstreamProtocolError => "DPE",
             Self::FaultInjected => "FI",
             Self::NoClusterFound => "NC",
@@ -144,6 +180,7 @@ impl ReasonFlag {
             Self::UpstreamConnectionFailure => "UF",
             Self::NoHealthyUpstream => "UH",
             Self::UpstreamOverflow => "UO",
+            Self::UnconditionalDropOverload => "UDO",
             Self::UpstreamProtocolError => "UPE",
             Self::UpstreamRemoteReset => "UR",
             Self::UpstreamRetryLimitExceeded => "URX",

@@ -12,7 +12,7 @@ mod matcher;
 mod registry;
 
 pub use chain::{Chain, ChainRun, Limits, Side, Step};
-pub use exchange::{Exchange, Facts, LocalReply, Moment, Peer, ReasonFlag};
+pub use exchange::{Exchange, Facts, LocalReply, Moment, Peer, ReasonFlag, Wanted};
 pub use matcher::{HeaderMatch, Share, StringMatch, full_regex};
 pub use registry::{Built, FilterConfig, Make, Registry, kind};
 

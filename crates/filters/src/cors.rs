@@ -87,7 +87,8 @@ impl Policy {
 
     /// The answer to a preflight; an origin that is not allowed gets one that allows nothing.
     fn preflight(&self, x: &Exchange, origin: Option<&HeaderValue>) -> LocalReply {
-        let mut reply = LocalReply::text(StatusCode::OK, Bytes::new(), "cors_response");
+        // Envoy's filter sends it by itself: what the route does to response headers is not done to it.
+        let mut reply = LocalReply::text(StatusCode::OK, Bytes::new(), "cors_response").untouched();
         let Some(origin) = origin else { return reply };
         let yes = || Some(HeaderValue::from_static("true"));
         let asks = x.request.headers.get(ASKS_PRIVATE_NETWORK).is_some_and(|asks| asks.as_bytes() == b"true");
@@ -96,6 +97,7 @@ impl Policy {
             (ACCESS_CONTROL_ALLOW_CREDENTIALS, yes().filter(|_| self.credentials)),
             (ACCESS_CONTROL_ALLOW_METHODS, self.methods.clone()),
             (ACCESS_CONTROL_ALLOW_HEADERS, self.headers.clone()),
+            (ACCESS_CONTROL_EXPOSE_HEADERS, self.exposed.clone()),
             (ACCESS_CONTROL_MAX_AGE, self.max_age.clone()),
             (PRIVATE_NETWORK, yes().filter(|_| asks && self.private_network)),
         ];

@@ -24,21 +24,21 @@ const INERT: [(&str, &str); 9] = [
     ("io.istio.http.peer_metadata.Config", "peers are told apart by the proxy itself"),
     (
         "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig",
-        "it names protocols for a TLS greeting, and none is sent",
+        "it names protocols for TLS between workloads of the mesh, and none is spoken",
     ),
     (
         "istio.envoy.config.filter.http.alpn.v2.FilterConfig",
-        "it names protocols for a TLS greeting, and none is sent",
+        "it names protocols for TLS between workloads of the mesh, and none is spoken",
     ),
     (
         "istio.envoy.config.filter.http.authn.v2alpha1.FilterConfig",
-        "it describes a TLS peer, and no TLS is served",
+        "it describes a TLS peer to policies, and there is none that asks",
     ),
     (
         "istio.envoy.config.filter.http.authn.v2alpha2.FilterConfig",
-        "it describes a TLS peer, and no TLS is served",
+        "it describes a TLS peer to policies, and there is none that asks",
     ),
-    ("istio_authn", "it describes a TLS peer, and no TLS is served"),
+    ("istio_authn", "it describes a TLS peer to policies, and there is none that asks"),
     ("stats.PluginConfig", "metrics are counted by the proxy itself"),
 ];
 
@@ -68,7 +68,7 @@ fn dynamic_forward_proxy(config: FilterConfig<'_>) -> Result<Built, String> {
     Ok(Built::Inert)
 }
 
-/// Only the one state that a TLS greeting would be made from.
+/// Only the one state by which TLS between workloads of the mesh chooses its protocols.
 fn set_filter_state(config: FilterConfig<'_>) -> Result<Built, String> {
     for any in [Some(config.listener), config.route].into_iter().flatten() {
         let message: SetFilterState = proto::any::unpack(any)?;

@@ -10,6 +10,7 @@ mod compressor;
 mod cors;
 mod fault;
 mod inert;
+mod stateful_session;
 #[cfg(test)]
 mod tests_support;
 
@@ -27,5 +28,9 @@ pub fn register(registry: &mut Registry) {
     registry.register("envoy.extensions.filters.http.compressor.v3.Compressor", compressor::make);
     registry.register("envoy.extensions.filters.http.cors.v3.Cors", cors::make);
     registry.register("envoy.extensions.filters.http.fault.v3.HTTPFault", fault::make);
+    registry.register(
+        "envoy.extensions.filters.http.stateful_session.v3.StatefulSession",
+        stateful_session::make,
+    );
     inert::register(registry);
 }

@@ -22,13 +22,7 @@ pub(crate) fn exchange(method: &str, headers: &[(&'static str, &'static str)]) -
         request.headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     let address = SocketAddr::from(([127, 0, 0, 1], 1));
-    let facts = Facts {
-        began: Moment::default(),
-        peer: Peer { remote: address, local: address },
-        attempt: 0,
-        flags: Vec::new(),
-        seed: 1,
-    };
+    let facts = Facts::new(Moment::default(), Peer { remote: address, local: address }, 1);
     Exchange { request, response: None, facts }
 }
 

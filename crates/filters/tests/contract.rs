@@ -104,13 +104,7 @@ fn exchange(user: &'static str) -> Exchange {
     Exchange {
         request: request.body(()).unwrap().into_parts().0,
         response: None,
-        facts: Facts {
-            began: Moment::default(),
-            peer: Peer { remote: address, local: address },
-            attempt: 0,
-            flags: Vec::new(),
-            seed: 7,
-        },
+        facts: Facts::new(Moment::default(), Peer { remote: address, local: address }, 7),
     }
 }
 

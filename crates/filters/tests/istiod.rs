@@ -21,12 +21,7 @@ const FILES: [(&str, &str, &str); 4] = [
 ];
 
 fn suite() -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/suites/istiod");
-    if !path.is_dir() {
-        eprintln!("SKIPPED: {} is not there", path.display());
-        return None;
-    }
-    Some(path)
+    testkit::suites().map(|suites| suites.join("istiod"))
 }
 
 fn folders(path: &Path) -> Vec<PathBuf> {

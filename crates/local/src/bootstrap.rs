@@ -11,10 +11,11 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use base::node::NodeKind;
-use base::{Bootstrap, LocalNet, NodeId};
+use base::{Bootstrap, Discovery, LocalNet, NodeId};
 
 use crate::claim::Claim;
-use crate::workload::{Role, Workload};
+use crate::layout::Layout;
+use crate::workload::{Role, Sidecar, Workload};
 
 /// The port of a sidecar's HTTP proxy.
 pub const HTTP_PROXY_PORT: u16 = 15007;
@@ -22,8 +23,32 @@ pub const HTTP_PROXY_PORT: u16 = 15007;
 /// The domain every service name ends in.
 pub const DOMAIN: &str = "cluster.local";
 
+/// The longest path of a socket that a stock Envoy connects to: what an address of the kernel's has room for.
+const LONGEST_PIPE: usize = 107;
+
+/// Where a workload's proxy finds the control plane of a mesh: the socket in its directory, which secrets travel by.
+///
+/// An Envoy whose mesh lies deeper than a socket's address can say takes the network, where it is served no keys.
+pub fn discovery(workload: &Workload, net: LocalNet, layout: &Layout) -> Discovery {
+    let socket = layout.ads();
+    if workload.sidecar == Sidecar::Envoy && socket.as_os_str().len() > LONGEST_PIPE {
+        tracing::warn!(
+            workload = workload.name,
+            socket = %socket.display(),
+            "the path is too long for Envoy, which will have no Secret of this mesh"
+        );
+        return Claim::discovery(net.mesh).into();
+    }
+    Discovery::Unix(socket)
+}
+
 /// The bootstrap of a workload's proxy.
-pub fn bootstrap(workload: &Workload, net: LocalNet, access_log: Option<PathBuf>) -> Bootstrap {
+pub fn bootstrap(
+    workload: &Workload,
+    net: LocalNet,
+    discovery: Discovery,
+    access_log: Option<PathBuf>,
+) -> Bootstrap {
     let sidecar = net.sidecar();
     let kind = match workload.role {
         Role::Gateway(_) => NodeKind::Router,
@@ -41,12 +66,13 @@ pub fn bootstrap(workload: &Workload, net: LocalNet, access_log: Option<PathBuf>
         id: id.to_string(),
         cluster: format!("{app}.{}", workload.namespace),
         metadata: metadata(workload, net),
-        discovery: Claim::discovery(net.mesh),
+        discovery,
         admin: SocketAddr::from((sidecar, 15000)),
         readiness: SocketAddr::from((sidecar, 15021)),
         metrics: SocketAddr::from((sidecar, 15090)),
         access_log,
         concurrency: workload.concurrency,
+        dns: workload.dns.clone(),
     }
 }
 
@@ -60,13 +86,21 @@ fn metadata(workload: &Workload, net: LocalNet) -> BTreeMap<String, Value> {
         ("NAMESPACE".to_owned(), json!(workload.namespace)),
         ("SERVICE_ACCOUNT".to_owned(), json!(workload.service_account)),
         ("WEFT_LOCAL".to_owned(), json!(net)),
-        ("WORKLOAD_NAME".to_owned(), json!(workload.name)),
+        ("WORKLOAD_NAME".to_owned(), json!(workload.owner())),
     ]);
     if !may_bind_low_ports() {
         metadata.insert("UNPRIVILEGED_POD".to_owned(), json!("true"));
     }
+    if !workload.listens.is_empty() {
+        metadata.insert("PROGRAM_PORTS".to_owned(), json!(workload.listens));
+    }
     match &workload.role {
-        Role::Gateway(bind) => metadata.insert("GATEWAY_BIND".to_owned(), json!(bind.to_string())),
+        Role::Gateway(bind) => {
+            if !bind.is_unspecified() {
+                metadata.insert("INSTANCE_IPS".to_owned(), json!(format!("{},{bind}", net.sidecar())));
+            }
+            metadata.insert("GATEWAY_BIND".to_owned(), json!(bind.to_string()))
+        }
         Role::Sidecar(_) => metadata.insert("HTTP_PROXY_PORT".to_owned(), json!(HTTP_PROXY_PORT.to_string())),
     };
     metadata

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -129,8 +130,9 @@ fn first_free(numbers: impl Iterator<Item = u8>) -> Result<Claim, ClaimError> {
 
 fn holder(mesh: u8) -> Holder {
     let discovery = Claim::discovery(mesh);
-    let who = match running::find().into_iter().find(|found| found.mesh == Some(mesh)) {
-        Some(found) => found.dir.display().to_string(),
+    let is_its = |dir: &PathBuf| noted(&Layout::new(dir)) == Some(mesh);
+    let who = match running::find().into_iter().find(is_its) {
+        Some(dir) => dir.display().to_string(),
         None => match running::listening_user(discovery) {
             Some(uid) => format!("a process of user {uid}"),
             None => "a process that cannot be seen from here".to_owned(),

@@ -1,6 +1,7 @@
 //! The WorkloadEntry by which the control plane learns that a workload is there.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -8,7 +9,7 @@ use serde_json::json;
 use base::LocalNet;
 
 use crate::layout::Layout;
-use crate::workload::Workload;
+use crate::workload::{Role, Sidecar, Workload};
 
 /// A workload's entry; the file is there from [`Entry::write`] to [`Entry::remove`].
 #[derive(Debug)]
@@ -18,18 +19,27 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The entry of a workload: its sidecar's address, its labels and its account.
+    /// The entry of a workload: its sidecar's address, or its program's where it has none, or where a gateway
+    /// listens; its labels and its account.
     pub fn of(workload: &Workload, net: LocalNet, layout: &Layout) -> Self {
-        let object = json!({
+        let address = match workload.role {
+            _ if workload.sidecar == Sidecar::None => net.program().into(),
+            Role::Gateway(bind) if !bind.is_unspecified() => bind,
+            _ => IpAddr::from(net.sidecar()),
+        };
+        let mut object = json!({
             "apiVersion": "networking.istio.io/v1",
             "kind": "WorkloadEntry",
             "metadata": { "name": workload.name, "namespace": workload.namespace, "labels": workload.labels },
             "spec": {
-                "address": net.sidecar().to_string(),
+                "address": address.to_string(),
                 "labels": workload.labels,
                 "serviceAccount": workload.service_account,
             },
         });
+        if !workload.locality.is_empty() {
+            object["spec"]["locality"] = json!(workload.locality);
+        }
         // JSON is YAML; laid out, it is as easy to read.
         let text = format!("{object:#}\n");
         Self { path: layout.entries().join(format!("{}.{}.yaml", workload.pod, workload.namespace)), text }
@@ -67,7 +77,6 @@ mod tests {
     use base::Labels;
 
     use super::*;
-    use crate::workload::{Program, Role, Sidecar};
 
     #[test]
     fn an_entry_is_an_object_the_control_plane_reads() {
@@ -80,10 +89,8 @@ mod tests {
             namespace: "default".into(),
             labels: Labels::from([("app", "reviews")]),
             service_account: "bookinfo-reviews".into(),
-            ports: vec![9080],
-            role: Role::Sidecar(Program::default()),
-            sidecar: Sidecar::Weft,
-            concurrency: None,
+            locality: "region1/zone2".into(),
+            ..Workload::default()
         };
 
         let entry = Entry::of(&workload, LocalNet { mesh: 77, workload: 4 }, &layout);

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use api::{Kind, Resource};
+use api::Resource;
 use base::LocalNet;
 
 use crate::bootstrap::{DOMAIN, HTTP_PROXY_PORT};
 use crate::layout::Layout;
-use crate::workload::Workload;
+use crate::objects;
+use crate::workload::{Role, Sidecar, Workload};
 
 /// Hosts a program reaches without its sidecar's HTTP proxy: itself, and services by their addresses.
 const DIRECT: &str = "localhost,127.0.0.0/8";
@@ -17,22 +18,28 @@ pub const UNWANTED: [&str; 5] = ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https
 
 /// The variables of a workload's program; its own settings come last and win.
 pub fn variables(workload: &Workload, net: LocalNet, layout: &Layout) -> BTreeMap<String, String> {
-    let mut variables = services(workload, net, layout);
-    let proxy = format!("http://{}:{HTTP_PROXY_PORT}", net.outbound());
+    let has_sidecar = workload.sidecar != Sidecar::None;
+    // Only a sidecar has the addresses of services.
+    let mut variables = if has_sidecar { services(workload, net, layout) } else { BTreeMap::new() };
     let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.to_owned());
+    if has_sidecar {
+        let proxy = format!("http://{}:{HTTP_PROXY_PORT}", net.outbound());
+        for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"] {
+            set(name, &proxy);
+        }
+        for name in ["NO_PROXY", "no_proxy"] {
+            set(name, DIRECT);
+        }
+    }
     set("BIND", &net.program().to_string());
     set("HOSTNAME", &workload.pod);
-    set("HTTP_PROXY", &proxy);
-    set("http_proxy", &proxy);
-    set("NO_PROXY", DIRECT);
-    set("no_proxy", DIRECT);
     set("POD_NAME", &workload.pod);
     set("POD_NAMESPACE", &workload.namespace);
     set("SERVICE_ACCOUNT", &workload.service_account);
     if let Some(port) = workload.ports.first() {
-        set("PORT", &port.to_string());
+        set("PORT", &workload.listens_on(*port).to_string());
     }
-    if let crate::workload::Role::Sidecar(program) = &workload.role {
+    if let Role::Sidecar(program) = &workload.role {
         variables.extend(program.env.clone());
     }
     variables
@@ -57,20 +64,13 @@ fn services(workload: &Workload, net: LocalNet, layout: &Layout) -> BTreeMap<Str
 
 /// The Services of a workload's namespace that stand in the mesh's directory, with their first port.
 fn declared(workload: &Workload, layout: &Layout) -> BTreeMap<String, u16> {
-    let files = std::fs::read_dir(layout.dir()).into_iter().flatten().flatten().map(|entry| entry.path());
-    let yaml =
-        files.filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json"));
     let mut declared = BTreeMap::new();
-    for path in yaml {
-        let Ok(bytes) = std::fs::read(&path) else { continue };
-        for resource in api::parse(&path.display().to_string(), &bytes).resources {
-            let key = resource.key();
-            if let (Kind::Service, Resource::Service(service)) = (key.kind, &resource)
-                && *key.namespace == *workload.namespace
-                && let Some(port) = service.ports.first()
-            {
-                declared.insert(key.name.to_string(), port.number);
-            }
+    for resource in objects::declared(layout) {
+        if let Resource::Service(service) = &resource
+            && *service.meta().namespace == *workload.namespace
+            && let Some(port) = service.ports.first()
+        {
+            declared.insert(service.meta().name.to_string(), port.number);
         }
     }
     declared

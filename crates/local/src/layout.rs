@@ -29,6 +29,11 @@ impl Layout {
         self.own().join("control.sock")
     }
 
+    /// The socket by which proxies reach the control plane's ADS.
+    pub fn ads(&self) -> PathBuf {
+        self.own().join("ads.sock")
+    }
+
     /// The control plane's log.
     pub fn control_log(&self) -> PathBuf {
         self.own().join("control.log")

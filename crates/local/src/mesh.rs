@@ -48,7 +48,7 @@ pub struct Options {
 /// What became of a part of the mesh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A process ended by itself. Nothing is restarted.
+    /// A process ended by itself, and is not started again.
     Died(Death),
     /// A workload could not be started, or did not become ready in time.
     Failed {
@@ -57,12 +57,19 @@ pub enum Event {
         /// Why.
         why: String,
     },
-    /// A workload is ready and announced.
+    /// A workload is ready and announced, for the first time or once more.
     Ready {
         /// Its name.
         workload: String,
         /// How long it took from the start of the mesh.
         after: Duration,
+    },
+    /// A process ended by itself, and is started again after so long.
+    Restarting(Death, Duration),
+    /// A workload runs and is not ready any more; nobody is sent to it until it is.
+    Unready {
+        /// Its name.
+        workload: String,
     },
 }
 
@@ -86,7 +93,7 @@ pub enum StartError {
 /// A running mesh. Dropping it kills every process of it; [`Mesh::stop`] ends them in order.
 pub struct Mesh {
     number: u8,
-    events: mpsc::Receiver<Event>,
+    events: mpsc::UnboundedReceiver<Event>,
     workloads: watch::Sender<Order>,
     control: watch::Sender<Order>,
     keepers: JoinSet<()>,
@@ -107,8 +114,8 @@ impl Mesh {
         prepare(&options.layout)?;
         let claim = claim(options.mesh)?;
         let number = claim.mesh;
-        // At most four events come of one workload, and two of the control plane: nobody ever waits to send.
-        let (tell, events) = mpsc::channel(4 * options.workloads.len() + 4);
+        // How many events come is bounded by the pauses between restarts; nobody ever waits to send.
+        let (tell, events) = mpsc::unbounded_channel();
         let (workloads, workload_orders) = watch::channel(Order::Run);
         let (control, control_orders) = watch::channel(Order::Run);
         let mut control_keeper = JoinSet::new();

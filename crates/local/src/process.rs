@@ -30,6 +30,8 @@ pub struct Start {
     pub command: PathBuf,
     /// Its arguments.
     pub args: Vec<OsString>,
+    /// Where it is started; where the supervisor was, unless given.
+    pub dir: Option<PathBuf>,
     /// Variables added to the supervisor's own.
     pub env: BTreeMap<String, String>,
     /// What it reads as standard input; nothing unless given.
@@ -49,6 +51,8 @@ pub struct Death {
     pub name: String,
     /// How it ended, `exit status: 1` or `signal: 9 (SIGKILL)`.
     pub status: String,
+    /// Whether it ended as if all was done.
+    pub is_success: bool,
     /// The last lines of its log.
     pub last: Vec<String>,
     /// The log.
@@ -84,6 +88,9 @@ impl Process {
         };
         for name in UNWANTED {
             command.env_remove(name);
+        }
+        if let Some(dir) = &start.dir {
+            command.current_dir(dir);
         }
         command
             .args(&start.args)
@@ -134,6 +141,7 @@ impl Process {
     fn death(&self, status: io::Result<ExitStatus>) -> Death {
         Death {
             name: self.name.clone(),
+            is_success: status.as_ref().is_ok_and(ExitStatus::success),
             status: match status {
                 Ok(status) => status.to_string(),
                 Err(error) => error.to_string(),

@@ -18,11 +18,68 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[error("no answer in time")]
 pub struct NotReady;
 
+/// How often is asked once more whether what was ready still is, and how often in a row it must not be.
+const AGAIN: Duration = Duration::from_secs(1);
+const MISSES: u32 = 3;
+
+/// How long one answer may take then: a busy machine is no reason to send nobody.
+const LATE: Duration = Duration::from_secs(5);
+
+/// What is asked of a process to know whether it is ready.
+#[derive(Clone, Debug)]
+pub enum Question {
+    /// A GET of a path, to be answered with 200.
+    Answer(SocketAddr, String),
+    /// A connection, to be accepted.
+    Connection(SocketAddr),
+}
+
+impl Question {
+    /// Waits until the answer is yes.
+    ///
+    /// # Errors
+    /// When the deadline passes first.
+    pub async fn until(&self, deadline: Instant) -> Result<(), NotReady> {
+        match self {
+            Self::Answer(at, path) => answers(*at, path, deadline).await,
+            Self::Connection(at) => accepts(*at, deadline).await,
+        }
+    }
+
+    async fn ask(&self) -> bool {
+        let answer = async {
+            match self {
+                Self::Answer(at, path) => status(*at, path).await == Some(200),
+                Self::Connection(at) => TcpStream::connect(at).await.is_ok(),
+            }
+        };
+        tokio::time::timeout(LATE, answer).await == Ok(true)
+    }
+}
+
+/// Resolves once all questions are answered otherwise than before: `was` says how that is. Cancel-safe.
+///
+/// One good answer to each is enough to be ready; only after several bad ones in a row nobody is sent there.
+pub async fn turns(questions: &[Question], was: bool) {
+    let mut misses = 0;
+    loop {
+        tokio::time::sleep(AGAIN).await;
+        let mut is_ready = true;
+        for question in questions {
+            is_ready &= question.ask().await;
+        }
+        misses = if is_ready { 0 } else { misses + 1 };
+        if (was && misses == MISSES) || (!was && is_ready) {
+            return;
+        }
+    }
+}
+
 /// Waits until a GET of a path is answered with 200.
 ///
 /// # Errors
 /// When the deadline passes first.
-pub async fn answers(at: SocketAddr, path: &str, deadline: Instant) -> Result<(), NotReady> {
+async fn answers(at: SocketAddr, path: &str, deadline: Instant) -> Result<(), NotReady> {
     until(deadline, || async { status(at, path).await == Some(200) }).await
 }
 

@@ -4,20 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use crate::claim::noted;
 use crate::layout::Layout;
 
-/// A mesh whose control plane listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Running {
-    /// Its directory.
-    pub(crate) dir: PathBuf,
-    /// Its number, as far as its directory tells.
-    pub(crate) mesh: Option<u8>,
-}
-
-/// The meshes of this user whose control socket is being listened on.
-pub(crate) fn find() -> Vec<Running> {
+/// The directories of this user's meshes whose control socket is being listened on.
+pub(crate) fn find() -> Vec<PathBuf> {
     let sockets = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
     let user = rustix::process::geteuid().as_raw();
     let is_ours = |dir: &PathBuf| {
@@ -26,7 +16,7 @@ pub(crate) fn find() -> Vec<Running> {
     let mut dirs: Vec<PathBuf> = directories(&sockets).filter(is_ours).collect();
     dirs.sort();
     dirs.dedup();
-    dirs.into_iter().map(|dir| Running { mesh: noted(&Layout::new(&dir)), dir }).collect()
+    dirs
 }
 
 /// The directories whose control socket stands in the kernel's list of listening sockets.
@@ -73,9 +63,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let layout = Layout::new(dir.path());
         std::fs::create_dir_all(layout.own()).expect("its own directory");
-        std::fs::write(layout.mesh(), r#"{"mesh":91,"pid":1}"#).expect("mesh.json");
         let listener = UnixListener::bind(layout.socket()).expect("a socket");
-        let ours = Running { dir: dir.path().to_owned(), mesh: Some(91) };
+        let ours = dir.path().to_owned();
 
         assert!(find().contains(&ours));
         drop(listener);

@@ -1,115 +1,186 @@
-//! Clusters: one per service port and subset, one per own port, and the fixed ones.
+//! Clusters: one per service port and subset, and the fixed ones; and the endpoints behind them.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use std::time::Duration;
 
-use api::destination_rule::LoadBalancer;
+use api::load_balancer::Algorithm;
+use api::sidecar::OutboundMode;
 use base::{Host, Labels, Protocol};
 
 use crate::destination_rule::Policy;
+use crate::endpoint::{Members, Position};
+use crate::port::Port;
 use crate::proxy::{Interception, Proxy};
-use crate::service::{Port, Resolution, Service};
-use crate::settings::OutboundPolicy;
-use crate::slice::{Cluster, Discovery, Endpoint, Upstream};
-use crate::snapshot::{Own, State};
-use crate::view::Members;
-use crate::virtual_service::cluster_name;
+use crate::service::{Resolution, Service};
+use crate::site::Site;
+use crate::slice::{Balance, Cluster, Discovery, Dns, DnsFamily, Endpoint, EndpointGroup, Upstream};
+use crate::state::State;
+use crate::vantage::cluster_name;
+use crate::{client_tls, policy, server};
 
 /// Takes nothing.
 pub(crate) const BLACK_HOLE: &str = "BlackHoleCluster";
 /// Takes what goes to undeclared destinations.
 pub(crate) const PASSTHROUGH: &str = "PassthroughCluster";
+/// Takes requests to undeclared hosts where those are resolved by name.
+pub(crate) const BY_NAME: &str = "AllowAnyDynamicDNSCluster";
 /// Takes what arrives at undeclared ports of the workload.
 pub(crate) const INBOUND_PASSTHROUGH: &str = "InboundPassthroughCluster";
 
 /// Istio's address for what a sidecar sends to its own workload: capture leaves it alone.
 const INBOUND_SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6));
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same where there are no addresses of that family.
+const INBOUND_SOURCE_6: IpAddr = IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6));
 
-/// Every cluster of a proxy, and the workloads behind those that use EDS.
-pub(crate) fn clusters(state: &State, proxy: &Proxy) -> (Vec<Arc<Cluster>>, BTreeMap<String, Members>) {
-    let mut all = vec![fixed(BLACK_HOLE, Discovery::Static(Vec::new()))];
+/// Every cluster of a proxy but those towards its own workload, and the workloads behind those that use EDS.
+pub(crate) fn clusters(site: Site<'_>) -> (Vec<Arc<Cluster>>, BTreeMap<String, Members>) {
+    let Site { state, proxy, scope } = site;
+    let mut all = vec![fixed(state, BLACK_HOLE, Discovery::Static(Vec::new()))];
     if !proxy.is_gateway() {
-        all.extend(passthrough(proxy));
-        all.extend(inbound(state, proxy));
+        all.extend(passthrough(state, proxy));
     }
+    let position = Arc::new(Position::of(state, proxy));
+    let by_name = server::by_name(state, proxy);
     let mut members = BTreeMap::new();
-    for (host, service) in &state.services.by_host {
-        let rule = state.rules.lookup(host, &proxy.namespace, &service.name.namespace, &state.settings);
-        let open = Policy::default();
-        let whole = rule.map_or(&open, |rule| &rule.policy);
-        let subsets = rule.iter().flat_map(|rule| &rule.subsets);
-        let everyone = Labels::default();
-        let parts: Vec<Part<'_>> = std::iter::once(Part { subset: "", labels: &everyone, policy: whole })
-            .chain(subsets.map(|s| Part { subset: &s.name, labels: &s.labels, policy: &s.policy }))
-            .collect();
-        for port in service.ports.iter().filter(|port| port.protocol != Protocol::Udp) {
+    for import in scope.services.iter() {
+        let rule = policy::rule(state, proxy, &import.service);
+        let is_passed_on = !import.service.is_external
+            && by_name.iter().any(|served| server::exposes(served, &import.service.host));
+        for port in import.ports().filter(|port| port.protocol != Protocol::Udp) {
+            let everyone = Labels::default();
+            let mut parts = vec![Part {
+                subset: "",
+                labels: &everyone,
+                policy: rule.map(|rule| rule.policy(port.number)).unwrap_or_default(),
+            }];
+            for subset in rule.into_iter().flat_map(|rule| rule.subsets.iter().map(move |s| (rule, s))) {
+                let (rule, subset) = subset;
+                let policy = rule.subset_policy(subset, port.number);
+                parts.push(Part { subset: &subset.name, labels: &subset.labels, policy });
+            }
             for part in &parts {
-                let cluster = outbound(host, service, port, part, proxy);
-                if cluster.discovery == Discovery::Eds {
-                    let labels = part.labels.clone();
-                    let service = service.clone();
-                    members.insert(cluster.name.clone(), Members { service, port: port.number, labels });
+                let behind = members_of(state, &import.service, port, part, &position);
+                let asked = is_passed_on.then(|| Members { only_secured: true, ..behind.clone() });
+                let asked = asked.and_then(|behind| Some((by_sni(site, port, part, &behind)?, behind)));
+                let usual = outbound(site, port, part, &behind).map(|cluster| (cluster, behind));
+                for (cluster, behind) in usual.into_iter().chain(asked) {
+                    if cluster.discovery == Discovery::Eds {
+                        members.insert(cluster.name.clone(), behind);
+                    }
+                    all.push(cluster);
                 }
-                all.push(cluster);
             }
         }
     }
     (all.into_iter().map(Arc::new).collect(), members)
 }
 
-/// The endpoints of a service's port whose workloads have these labels.
-pub(crate) fn endpoints(service: &Service, port: u16, labels: &Labels) -> impl Iterator<Item = Endpoint> {
-    let instances = service.instances.iter().filter(move |instance| labels.selects(&instance.labels));
-    instances.filter_map(move |instance| {
-        Some(Endpoint {
-            address: instance.address.clone(),
-            port: instance.ports.get(&port).copied().filter(|port| *port != 0)?,
-            weight: instance.weight,
-            locality: instance.locality.clone(),
-            workload: instance.workload.clone(),
-        })
-    })
-}
-
 /// The whole of a service, or one of its subsets.
 struct Part<'a> {
     subset: &'a str,
     labels: &'a Labels,
-    policy: &'a Policy,
+    policy: Policy,
 }
 
-fn outbound(host: &Host, service: &Service, port: &Port, part: &Part<'_>, proxy: &Proxy) -> Cluster {
-    let known = || endpoints(service, port.number, part.labels).collect::<Vec<_>>();
-    let discovery = match service.resolution {
-        Resolution::Known => Discovery::Eds,
-        Resolution::Dns => Discovery::StrictDns(known()),
-        // Logical DNS means exactly one name.
-        Resolution::DnsRoundRobin => match known() {
-            one if one.len() == 1 => Discovery::LogicalDns(one),
-            other => Discovery::StrictDns(other),
+fn members_of(
+    state: &State,
+    service: &Arc<Service>,
+    port: &Port,
+    part: &Part<'_>,
+    from: &Arc<Position>,
+) -> Members {
+    let (spread, _) = part.policy.spread(service, &state.settings.traffic);
+    Members {
+        service: service.clone(),
+        port: port.number,
+        labels: part.labels.clone(),
+        spread,
+        only_secured: false,
+        from: from.clone(),
+    }
+}
+
+/// The cluster of a service's port, or of a subset there; None where nothing could ever be behind it.
+fn outbound(site: Site<'_>, port: &Port, part: &Part<'_>, behind: &Members) -> Option<Cluster> {
+    let Site { state, proxy, .. } = site;
+    let traffic = &state.settings.traffic;
+    let service = &behind.service;
+    let discovery = discovery(site, port, part, behind)?;
+    let (_, localities) = part.policy.spread(service, traffic);
+    let is_chosen_here =
+        !matches!(discovery, Discovery::OriginalDestination { .. } | Discovery::DynamicForward);
+    let balancer = part.policy.load_balancer.as_ref();
+    let algorithm = balancer.and_then(|balancer| balancer.algorithm.clone());
+    let limits = part.policy.limits(traffic);
+    let mut cluster = Cluster {
+        name: cluster_name(port.number, part.subset, &service.host),
+        upstream: part.policy.upstream(port.protocol, proxy, traffic),
+        balance: Balance {
+            algorithm: is_chosen_here.then(|| algorithm.unwrap_or(Algorithm::LeastRequest)),
+            warmup: balancer.and_then(|balancer| balancer.warmup).filter(|_| is_chosen_here),
+            localities,
+            keeps_sessions: service.session.is_some(),
         },
-        Resolution::Headless | Resolution::OfClient => of_client(service, port, proxy),
-    };
-    let chosen_by_us = !matches!(discovery, Discovery::OriginalDestination | Discovery::DynamicForward);
-    Cluster {
-        name: cluster_name(port.number, part.subset, host),
-        upstream: match upstream(port.protocol) {
-            // What a browser speaks to a gateway says nothing about a workload.
-            Upstream::Downstream if proxy.is_gateway() => Upstream::Http1,
-            upstream => upstream,
-        },
-        load_balancer: chosen_by_us.then(|| part.policy.load_balancer.unwrap_or(LoadBalancer::LeastRequest)),
-        connect_timeout: part.policy.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+        pool: limits,
+        retry_budget: part.policy.retry_budget,
+        outliers: part.policy.outliers.clone().or_else(|| traffic.outliers.clone()),
+        tls: None,
+        proxy_protocol: part.policy.proxy_protocol,
         source: None,
         services: vec![service.name.clone()],
         subset: part.subset.to_owned(),
         is_external: service.is_external,
         origin: part.policy.origin.clone().or_else(|| Some(service.origin.clone())),
         discovery,
+    };
+    match client_tls::of(state, proxy, &part.policy, service, &cluster.discovery) {
+        client_tls::Wanted::Plain => {}
+        client_tls::Wanted::Secured(tls) => cluster.tls = Some(*tls),
+        // Without its certificates nothing may be sent, least of all as plain text.
+        client_tls::Wanted::Unknown => cluster.discovery = Discovery::Static(Vec::new()),
+    }
+    Some(cluster)
+}
+
+fn discovery(site: Site<'_>, port: &Port, part: &Part<'_>, behind: &Members) -> Option<Discovery> {
+    let Site { state, proxy, .. } = site;
+    let service = &behind.service;
+    let algorithm = part.policy.load_balancer.as_ref().and_then(|balancer| balancer.algorithm.as_ref());
+    if algorithm == Some(&Algorithm::Passthrough) {
+        return Some(Discovery::OriginalDestination { port: None });
+    }
+    let dns = Dns { refresh: state.settings.traffic.dns_refresh, family: family(proxy) };
+    let resolved = || Some(behind.groups()).filter(|groups| !groups.is_empty());
+    match service.resolution {
+        Resolution::Known => Some(Discovery::Eds),
+        Resolution::Dns => Some(Discovery::StrictDns(resolved()?, dns)),
+        // Logical DNS means exactly one name.
+        Resolution::DnsRoundRobin => Some(match resolved()? {
+            one if count(&one) == 1 => Discovery::LogicalDns(one, dns),
+            other => Discovery::StrictDns(other, dns),
+        }),
+        Resolution::DnsOfClient => {
+            let tells_its_name = port.protocol.is_http() || port.protocol == Protocol::Tls;
+            tells_its_name.then_some(Discovery::DynamicForward)
+        }
+        Resolution::Headless | Resolution::OfClient => Some(of_client(service, port, proxy)),
+    }
+}
+
+fn count(groups: &[EndpointGroup]) -> usize {
+    groups.iter().map(|group| group.endpoints.len()).sum()
+}
+
+/// Which addresses a proxy can use. One of a local mesh has whatever the machine has.
+fn family(proxy: &Proxy) -> DnsFamily {
+    if proxy.local.is_some() {
+        DnsFamily::V4First
+    } else if proxy.addresses.iter().all(IpAddr::is_ipv6) {
+        DnsFamily::V6
+    } else {
+        DnsFamily::V4
     }
 }
 
@@ -118,25 +189,59 @@ fn of_client(service: &Service, port: &Port, proxy: &Proxy) -> Discovery {
     if proxy.is_gateway() {
         Discovery::Eds
     } else if proxy.interception != Interception::None {
-        Discovery::OriginalDestination
-    } else if proxy.local.is_some() && service.resolution == Resolution::OfClient && port.protocol.is_http() {
-        // Nothing is captured, so only the name a request carries tells where it goes.
-        Discovery::DynamicForward
+        let target = port.target_number();
+        Discovery::OriginalDestination { port: (target != port.number).then_some(target) }
+    } else if proxy.local.is_some() && service.resolution == Resolution::OfClient {
+        // Nothing is captured, so where a connection goes is told by the name a request, a tunnel or a TLS client
+        // asks for; or by the address the service is known to have.
+        match goes_by_name(service, port, proxy) {
+            true => Discovery::DynamicForward,
+            false => Discovery::Static(vec![own_addresses(service, port)]),
+        }
     } else {
         Discovery::Eds
     }
 }
 
-fn upstream(protocol: Protocol) -> Upstream {
-    match protocol {
-        Protocol::Auto => Upstream::Downstream,
-        protocol if protocol.is_http2() => Upstream::Http2,
-        protocol if protocol.is_http() => Upstream::Http1,
-        _ => Upstream::Tcp,
-    }
+/// Whether a service whose clients choose the endpoint is reached by its name: where nothing is captured and the
+/// address does not say it all.
+pub(crate) fn goes_by_name(service: &Service, port: &Port, proxy: &Proxy) -> bool {
+    service.resolution == Resolution::OfClient
+        && proxy.local.is_some()
+        && (port.protocol.is_http() || service.virtual_ips().next().is_none())
 }
 
-fn fixed(name: &str, discovery: Discovery) -> Cluster {
+/// The addresses a service is known by, as endpoints.
+fn own_addresses(service: &Service, port: &Port) -> EndpointGroup {
+    let endpoint = |ip: IpAddr| Endpoint {
+        address: ip.to_string(),
+        port: port.target_number(),
+        weight: 1,
+        drains: false,
+        workload: String::new(),
+    };
+    let endpoints = service.virtual_ips().map(endpoint).collect();
+    EndpointGroup { locality: String::new(), priority: 0, weight: 1, endpoints }
+}
+
+/// Istio's name of a port or a subset there as a server name.
+pub(crate) fn sni_name(port: u16, subset: &str, host: &Host) -> String {
+    format!("outbound_.{port}_.{subset}_.{host}")
+}
+
+/// The cluster by which a gateway passes on what asks for a service by server name: as it comes, TLS and all.
+fn by_sni(site: Site<'_>, port: &Port, part: &Part<'_>, behind: &Members) -> Option<Cluster> {
+    let policy = Policy { tls: None, proxy_protocol: None, ..part.policy.clone() };
+    let plain = Part { subset: part.subset, labels: part.labels, policy };
+    let mut cluster = outbound(site, port, &plain, behind)?;
+    cluster.name = sni_name(port.number, part.subset, &behind.service.host);
+    Some(cluster)
+}
+
+/// A cluster that no service stands behind.
+pub(crate) fn fixed(state: &State, name: &str, discovery: Discovery) -> Cluster {
+    let traffic = &state.settings.traffic;
+    let limits = Policy::default().limits(&crate::settings::Traffic { pool: None, ..traffic.clone() });
     Cluster {
         name: name.to_owned(),
         upstream: if matches!(discovery, Discovery::Static(_)) {
@@ -145,8 +250,12 @@ fn fixed(name: &str, discovery: Discovery) -> Cluster {
             Upstream::Downstream
         },
         discovery,
-        load_balancer: None,
-        connect_timeout: CONNECT_TIMEOUT,
+        balance: Balance::default(),
+        pool: limits,
+        retry_budget: None,
+        outliers: None,
+        tls: None,
+        proxy_protocol: None,
         source: None,
         services: Vec::new(),
         subset: String::new(),
@@ -155,69 +264,26 @@ fn fixed(name: &str, discovery: Discovery) -> Cluster {
     }
 }
 
-fn passthrough(proxy: &Proxy) -> Vec<Cluster> {
+/// The address that a sidecar's connections to its own workload come from.
+pub(crate) fn inbound_source(proxy: &Proxy) -> IpAddr {
+    if proxy.addresses.iter().any(IpAddr::is_ipv4) { INBOUND_SOURCE } else { INBOUND_SOURCE_6 }
+}
+
+fn passthrough(state: &State, proxy: &Proxy) -> Vec<Cluster> {
+    let by_name = |name| fixed(state, name, Discovery::DynamicForward);
+    let mut all = Vec::new();
+    if state.settings.outbound == OutboundMode::AllowAnyDynamicDns {
+        let mut unknown = by_name(BY_NAME);
+        unknown.tls = state.settings.outbound_tls.as_ref().and_then(client_tls::of_unknown);
+        all.push(unknown);
+    }
     if proxy.local.is_some() {
-        return vec![fixed(PASSTHROUGH, Discovery::DynamicForward)];
+        all.push(by_name(PASSTHROUGH));
+        return all;
     }
-    let mut inbound = fixed(INBOUND_PASSTHROUGH, Discovery::OriginalDestination);
-    inbound.source = Some(INBOUND_SOURCE);
-    vec![fixed(PASSTHROUGH, Discovery::OriginalDestination), inbound]
-}
-
-/// The cluster for what nobody declared.
-pub(crate) fn catch_all(state: &State) -> &'static str {
-    match state.settings.outbound {
-        OutboundPolicy::AllowAny => PASSTHROUGH,
-        OutboundPolicy::RegistryOnly => BLACK_HOLE,
-    }
-}
-
-/// Istio's name of the cluster for one of the workload's own ports.
-pub(crate) fn inbound_name(target: u16) -> String {
-    format!("inbound|{target}||")
-}
-
-/// The workload's own ports, one cluster each: several services may lead to one.
-fn inbound(state: &State, proxy: &Proxy) -> Vec<Cluster> {
-    // Without capture nothing arrives, except where the addresses are ours to choose.
-    if proxy.interception == Interception::None && proxy.local.is_none() {
-        return Vec::new();
-    }
-    by_target(state.own(proxy))
-        .into_iter()
-        .filter_map(|(target, own)| own_port(target, &own, proxy))
-        .collect()
-}
-
-/// Own ports by the workload's port; what speaks no protocol a proxy takes is left out.
-pub(crate) fn by_target(own: Vec<Own>) -> BTreeMap<u16, Vec<Own>> {
-    let mut ports: BTreeMap<u16, Vec<Own>> = BTreeMap::new();
-    for own in own.into_iter().filter(|own| own.port.protocol != Protocol::Udp) {
-        ports.entry(own.target).or_default().push(own);
-    }
-    ports
-}
-
-fn own_port(target: u16, own: &[Own], proxy: &Proxy) -> Option<Cluster> {
-    let first = own.first()?;
-    let mut cluster = fixed(&inbound_name(target), Discovery::OriginalDestination);
-    if let Some(local) = proxy.local {
-        cluster.discovery = Discovery::Static(vec![Endpoint {
-            address: local.program().to_string(),
-            port: proxy.program_ports.get(&target).copied().unwrap_or(target),
-            weight: 1,
-            locality: String::new(),
-            workload: String::new(),
-        }]);
-    } else {
-        cluster.source = Some(INBOUND_SOURCE);
-    }
-    cluster.upstream = upstream(first.port.protocol);
-    cluster.origin = Some(first.service.origin.clone());
-    for own in own {
-        if !cluster.services.contains(&own.service.name) {
-            cluster.services.push(own.service.name.clone());
-        }
-    }
-    Some(cluster)
+    let to_client = |name| fixed(state, name, Discovery::OriginalDestination { port: None });
+    let mut inbound = to_client(INBOUND_PASSTHROUGH);
+    inbound.source = Some(inbound_source(proxy));
+    all.extend([to_client(PASSTHROUGH), inbound]);
+    all
 }

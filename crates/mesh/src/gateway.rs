@@ -1,134 +1,350 @@
-//! Listeners and routes of a gateway: the servers of all Gateways that select it, merged port by port.
+//! Listeners and routes of a gateway.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use api::gateway::{Server, ServerHost};
+use api::tls::ServerTlsMode;
 use api::virtual_service::GatewayRef;
-use api::{Gateway, Valid};
-use base::Host;
+use base::{Host, Protocol};
 
-use crate::proxy::Proxy;
+use crate::cluster::sni_name;
+use crate::server::{self, Kind, Place, Served};
+use crate::service::Resolution;
+use crate::site::Site;
 use crate::slice::{
-    Arrival, Chain, ChainMatch, Http, Listener, Route, RouteSlice, RouteSource, Side, Sniffing, Terminal,
-    VirtualHost,
+    Arrival, Chain, ChainMatch, Http, Listener, Route, RouteSlice, RouteSource, Side, Sniffing, Tcp,
+    Terminal, VirtualHost,
 };
-use crate::snapshot::{Own, State};
-use crate::virtual_service::{Bound, Vantage, takes_everything};
+use crate::tcp::destined;
+use crate::vantage::{Vantage, takes_everything};
+use crate::virtual_service::Bound;
+use crate::{policy, server_tls};
 
-/// Istio's annotation that binds a Gateway to services instead of a selector.
-const SERVICE_ANNOTATION: &str = "internal.istio.io/gateway-service";
-
-/// Istio's label by which a service does not translate the ports of Gateways.
-const NO_TRANSLATION_LABEL: &str = "experimental.istio.io/disable-gateway-port-translation";
+/// What TLS clients of the mesh offer; nobody else's connections are passed on by Istio's server names.
+const MESH_PROTOCOLS: [&str; 5] =
+    ["istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2"];
 
 /// Every listener of a gateway and the routes they ask for by name.
-pub(crate) fn listeners(state: &State, proxy: &Proxy) -> (Vec<Arc<Listener>>, Vec<RouteSlice>) {
+pub(crate) fn listeners(site: Site<'_>) -> (Vec<Arc<Listener>>, Vec<RouteSlice>) {
     let mut listeners = Vec::new();
     let mut routes = Vec::new();
-    for (place, servers) in places(state, proxy) {
-        // Only HTTP servers have routes to offer; a port that belongs to another protocol stays closed.
-        if !servers.first().is_some_and(Served::is_http) {
+    let services = || site.scope.services.iter().map(|import| &import.service);
+    let resolves_names = services().any(|service| service.resolution == Resolution::DnsOfClient);
+    let keeps_sessions = services().any(|service| service.session.is_some());
+    let bindings = Bindings::new(site);
+    for (place, servers) in server::places(site.state, site.proxy) {
+        let bindings = &bindings;
+        let (chains, table) = (Vec::new(), Vec::new());
+        let mut draft =
+            Draft { site, bindings, place, resolves_names, keeps_sessions, chains, routes: table };
+        match servers.first().map(Served::kind) {
+            Some(Kind::Http) => draft.http(&servers),
+            Some(Kind::Tcp) => servers.iter().for_each(|served| draft.tcp(served)),
+            Some(Kind::Tls) => servers.iter().for_each(|served| draft.tls(served, &servers)),
+            None => {}
+        }
+        draft.part_names();
+        // A port that nothing is routed from stays closed.
+        if draft.chains.is_empty() {
             continue;
         }
-        let table = table(state, proxy, place, &servers);
-        listeners.push(Arc::new(listener(proxy, place, &servers, &table.name)));
-        routes.push(table);
+        routes.append(&mut draft.routes);
+        listeners.push(Arc::new(draft.listener(&servers)));
     }
     (listeners, routes)
 }
 
-/// An address and port to listen on; None is where this proxy usually binds.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    port: u16,
-    bind: Option<IpAddr>,
+/// A listener in the making.
+struct Draft<'a> {
+    site: Site<'a>,
+    bindings: &'a Bindings<'a>,
+    place: Place,
+    /// Whether requests may lead to hosts that are resolved when they are asked for.
+    resolves_names: bool,
+    /// Whether requests may lead to a service that keeps sessions.
+    keeps_sessions: bool,
+    chains: Vec<Chain>,
+    routes: Vec<RouteSlice>,
 }
 
-/// A server of a Gateway.
-struct Served<'a> {
-    gateway: &'a Valid<Gateway>,
-    index: usize,
-    server: &'a Server,
-}
-
-impl Served<'_> {
-    fn is_http(&self) -> bool {
-        self.server.port.protocol.is_http()
+impl Draft<'_> {
+    fn name(&self) -> String {
+        let named = self.place.bind.map_or_else(|| "0.0.0.0".to_owned(), |ip| ip.to_string());
+        format!("{named}_{}", self.place.port)
     }
-}
 
-/// The servers this proxy is to offer, by where it listens. The first server of a place decides its protocol.
-fn places<'a>(state: &'a State, proxy: &Proxy) -> BTreeMap<Place, Vec<Served<'a>>> {
-    let own = state.own(proxy);
-    let mut places: BTreeMap<Place, Vec<Served<'a>>> = BTreeMap::new();
-    for gateway in &state.gateways {
-        for (index, server) in gateway.servers.iter().enumerate() {
-            for port in ports(gateway, server.port.number, proxy, &own) {
-                if !proxy.may_bind(port) {
-                    continue;
+    /// Requests without TLS: one chain, one table of routes for every server.
+    fn http(&mut self, servers: &[Served<'_>]) {
+        let name = match self.place.bind {
+            Some(ip) => format!("http.{}.{ip}", self.place.port),
+            None => format!("http.{}", self.place.port),
+        };
+        self.routes.push(self.table(&name, self.hosts(servers, self.place.port)));
+        let terminal = self.manager(&name, String::new());
+        self.chains.push(Chain {
+            name: String::new(),
+            condition: ChainMatch::default(),
+            tls: None,
+            terminal,
+            origin: servers.first().map(origin),
+        });
+    }
+
+    fn manager(&self, routes: &str, stat_prefix: String) -> Terminal {
+        let usual = || format!("outbound_{}", self.name());
+        Terminal::Http(Http {
+            routes: RouteSource::Dynamic(routes.to_owned()),
+            stat_prefix: if stat_prefix.is_empty() { usual() } else { stat_prefix },
+            forwards_by_dns: self.resolves_names,
+            keeps_sessions: self.keeps_sessions,
+            takes_tunnels: false,
+        })
+    }
+
+    /// Bytes without TLS: to where the first VirtualService for them leads.
+    fn tcp(&mut self, served: &Served<'_>) {
+        let terminal = self.vantage(served, first_tcp);
+        self.chains.extend(terminal.map(|(tcp, origin)| Chain {
+            name: String::new(),
+            condition: ChainMatch::default(),
+            tls: None,
+            terminal: Terminal::Tcp(tcp),
+            origin: Some(origin),
+        }));
+    }
+
+    fn tls(&mut self, served: &Served<'_>, all: &[Served<'_>]) {
+        let Some(mode) = served.mode() else { return };
+        if mode == ServerTlsMode::AutoPassthrough {
+            self.by_name(served);
+        } else if served.ends_https() {
+            self.https(served, all);
+        } else {
+            self.streams(served, mode);
+        }
+    }
+
+    /// Requests inside TLS that ends here: each server has a certificate and a table of its own.
+    fn https(&mut self, served: &Served<'_>, all: &[Served<'_>]) {
+        let name = served.https_routes(self.place.bind);
+        let number = served.server.port.number;
+        let mut hosts = self.hosts(std::slice::from_ref(served), number);
+        refuse_misdirected(&mut hosts, served, all);
+        self.routes.push(self.table(&name, hosts));
+        let terminal = self.manager(&name, served.server.name.clone());
+        self.chains.push(Chain {
+            name: String::new(),
+            condition: names(served.server_names()),
+            tls: server_tls::of(served.server),
+            terminal,
+            origin: Some(origin(served)),
+        });
+    }
+
+    /// Bytes inside TLS, which ends here or at their destination, by the names that `tls` routes are for; and,
+    /// where it ends here, whatever else comes under the server's own names by `tcp`.
+    fn streams(&mut self, served: &Served<'_>, mode: ServerTlsMode) {
+        let tls = if mode.terminates() { server_tls::of(served.server) } else { None };
+        let mut chains = Vec::new();
+        self.for_each_bound(served, |vantage, bound| {
+            for (index, route) in bound.config.tls.iter().enumerate() {
+                let matches = route.matches.iter().enumerate();
+                for (at, condition) in matches.filter(|(_, m)| vantage.admits(&m.connection)) {
+                    let path = format!("tls[{index}].match[{at}]");
+                    let mut asked: Vec<String> =
+                        condition.sni_hosts.iter().map(|host| host.as_str().to_owned()).collect();
+                    if asked.iter().any(|name| name == "*") {
+                        asked.clear();
+                    }
+                    chains.push(Chain {
+                        name: String::new(),
+                        condition: names(asked),
+                        tls: tls.clone(),
+                        terminal: Terminal::Tcp(destined(vantage, bound, &route.route)),
+                        origin: Some(bound.config.origin().at(path)),
+                    });
                 }
-                let served = Served { gateway, index, server };
-                let here = places.entry(Place { port, bind: server.bind }).or_default();
-                if here.first().is_none_or(|first| first.is_http() == served.is_http()) {
-                    here.push(served);
+            }
+        });
+        if mode.terminates()
+            && let Some((tcp, origin)) = self.vantage(served, first_tcp)
+        {
+            chains.push(Chain {
+                name: String::new(),
+                condition: names(served.server_names()),
+                tls,
+                terminal: Terminal::Tcp(tcp),
+                origin: Some(origin),
+            });
+        }
+        self.chains.append(&mut chains);
+    }
+
+    /// TLS of the mesh's own clients, passed on to the service whose port they ask for by name.
+    fn by_name(&mut self, served: &Served<'_>) {
+        let Site { state, proxy, scope } = self.site;
+        for import in scope.services.iter() {
+            let service = &import.service;
+            if service.is_external || !server::exposes(served, &service.host) {
+                continue;
+            }
+            let rule = policy::rule(state, proxy, service);
+            let subsets = rule.into_iter().flat_map(|rule| rule.subsets.iter().map(|s| s.name.as_str()));
+            let parts: Vec<&str> = std::iter::once("").chain(subsets).collect();
+            for port in import.ports().filter(|port| port.protocol != Protocol::Udp) {
+                for subset in &parts {
+                    let cluster = sni_name(port.number, subset, &service.host);
+                    self.chains.push(Chain {
+                        name: String::new(),
+                        condition: ChainMatch {
+                            server_names: vec![cluster.clone()],
+                            offers: MESH_PROTOCOLS.map(str::to_owned).into(),
+                            ..ChainMatch::default()
+                        },
+                        tls: None,
+                        terminal: Terminal::Tcp(Tcp::to(cluster)),
+                        origin: Some(origin(served)),
+                    });
                 }
             }
         }
     }
-    places
+
+    /// The routes of some servers: per host those of every VirtualService bound to one of them, the oldest first.
+    fn hosts(&self, servers: &[Served<'_>], place: u16) -> Vec<VirtualHost> {
+        let Site { state, proxy, .. } = self.site;
+        let mut hosts: BTreeMap<Host, Exposed<'_>> = BTreeMap::new();
+        for served in servers {
+            let gateway = served.reference();
+            let port = served.server.port.number;
+            if served.server.redirects {
+                // A host is redirected whether or not anything is routed there.
+                for exposed in &served.server.hosts {
+                    hosts.entry(exposed.host.clone()).or_insert_with(|| Exposed::new(port)).redirects = true;
+                }
+            }
+            let is_tls = served.ends_https();
+            let vantage = Vantage { state, proxy, gateway: &gateway, port, is_tls };
+            for bound in self.bindings.of(served) {
+                let shared = served.shared_hosts(bound);
+                if shared.is_empty() {
+                    continue;
+                }
+                let routes = vantage.routes(bound);
+                if !routes.is_empty() {
+                    add(&mut hosts, shared, served, bound, &routes);
+                }
+            }
+        }
+        let mut virtual_hosts: Vec<VirtualHost> =
+            hosts.into_iter().map(|(host, exposed)| exposed.finish(&host)).collect();
+        if virtual_hosts.is_empty() {
+            virtual_hosts.push(black_hole(place));
+        }
+        virtual_hosts
+    }
+
+    fn table(&self, name: &str, hosts: Vec<VirtualHost>) -> RouteSlice {
+        let retries = self.site.state.settings.requests.retries.clone();
+        RouteSlice::new(name, Side::Gateway, true, hosts).with_retries(retries)
+    }
+
+    /// Calls for each VirtualService that is bound to a server and has a host in common with it, oldest first.
+    fn for_each_bound(&self, served: &Served<'_>, mut call: impl FnMut(&Vantage<'_>, &Arc<Bound>)) {
+        let Site { state, proxy, .. } = self.site;
+        let gateway = served.reference();
+        let port = served.server.port.number;
+        let vantage = Vantage { state, proxy, gateway: &gateway, port, is_tls: served.ends_https() };
+        for bound in self.bindings.of(served) {
+            if !served.shared_hosts(bound).is_empty() {
+                call(&vantage, bound);
+            }
+        }
+    }
+
+    /// The first thing that one of them gives.
+    fn vantage<T>(
+        &self,
+        served: &Served<'_>,
+        mut find: impl FnMut(&Vantage<'_>, &Arc<Bound>) -> Option<T>,
+    ) -> Option<T> {
+        let mut found = None;
+        self.for_each_bound(served, |vantage, bound| {
+            if found.is_none() {
+                found = find(vantage, bound);
+            }
+        });
+        found
+    }
+
+    /// Lets no server name occur twice: the older chain keeps it. A proxy takes no listener with two chains for
+    /// one name.
+    fn part_names(&mut self) {
+        let mut seen: BTreeSet<(Option<String>, Vec<String>)> = BTreeSet::new();
+        self.chains.retain_mut(|chain| {
+            let offers = chain.condition.offers.clone();
+            if chain.condition.server_names.is_empty() {
+                return seen.insert((None, offers));
+            }
+            chain.condition.server_names.retain(|name| seen.insert((Some(name.clone()), offers.clone())));
+            !chain.condition.server_names.is_empty()
+        });
+    }
+
+    fn listener(self, servers: &[Served<'_>]) -> Listener {
+        let proxy = self.site.proxy;
+        Listener {
+            name: self.name(),
+            address: SocketAddr::new(self.place.bind.unwrap_or(proxy.gateway_bind), self.place.port),
+            additional: Vec::new(),
+            arrival: Arrival::Bound,
+            manner: self.site.manner(),
+            side: Side::Gateway,
+            sniffs_http: Sniffing::Off,
+            chains: self.chains,
+            default_chain: None,
+            origin: servers.first().map(origin),
+        }
+    }
 }
 
-/// The ports a proxy listens on for a Gateway's port: the target ports of the services that lead to it, else
-/// the port itself.
-fn ports(gateway: &Valid<Gateway>, number: u16, proxy: &Proxy, own: &[Own]) -> BTreeSet<u16> {
-    let meta = gateway.meta();
-    if let Some(services) = meta.annotations.get(SERVICE_ANNOTATION) {
-        let named: Vec<Host> = services.split(',').map(|host| Host::new(host.trim())).collect();
-        return own
-            .iter()
-            .filter(|own| named.contains(&own.service.host) && own.service.name.namespace == *meta.namespace)
-            .filter(|own| own.port.number == number)
-            .map(|own| own.target)
-            .collect();
-    }
-    if !gateway.selector.selects(&proxy.labels) {
-        return BTreeSet::new();
-    }
-    let translated = own
-        .iter()
-        .filter(|own| own.port.number == number && own.service.labels.value(NO_TRANSLATION_LABEL).is_none())
-        .map(|own| own.target)
-        .min();
-    BTreeSet::from([translated.unwrap_or(number)])
+fn origin(served: &Served<'_>) -> base::Origin {
+    served.gateway.origin().at(format!("servers[{}]", served.index))
 }
 
-fn listener(proxy: &Proxy, place: Place, servers: &[Served<'_>], routes: &str) -> Listener {
-    let named = place.bind.map_or_else(|| "0.0.0.0".to_owned(), |ip| ip.to_string());
-    let name = format!("{named}_{}", place.port);
-    let origin =
-        servers.first().map(|served| served.gateway.origin().at(format!("servers[{}]", served.index)));
-    Listener {
-        address: SocketAddr::new(place.bind.unwrap_or(proxy.gateway_bind), place.port),
-        additional: Vec::new(),
-        arrival: Arrival::Bound,
-        side: Side::Gateway,
-        sniffs_http: Sniffing::Off,
-        chains: vec![Chain {
-            name: String::new(),
-            condition: ChainMatch::default(),
-            terminal: Terminal::Http(Http {
-                routes: RouteSource::Dynamic(routes.to_owned()),
-                stat_prefix: format!("outbound_{name}"),
-                forwards_by_dns: false,
-            }),
-            origin: origin.clone(),
-        }],
-        default_chain: None,
-        origin,
-        name,
+fn names(server_names: Vec<String>) -> ChainMatch {
+    ChainMatch { server_names, ..ChainMatch::default() }
+}
+
+/// The VirtualServices that a gateway sees, by the Gateway they are bound to, the oldest first.
+struct Bindings<'a>(BTreeMap<&'a GatewayRef, Vec<&'a Arc<Bound>>>);
+
+impl<'a> Bindings<'a> {
+    fn new(site: Site<'a>) -> Self {
+        let mut bindings: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let namespace = &site.proxy.namespace;
+        for bound in site.state.virtual_services.iter().filter(|bound| bound.distance(namespace).is_some()) {
+            for gateway in &bound.config.gateways {
+                bindings.entry(gateway).or_default().push(bound);
+            }
+        }
+        Self(bindings)
     }
+
+    fn of(&self, served: &Served<'_>) -> impl Iterator<Item = &'a Arc<Bound>> {
+        self.0.get(&served.reference()).into_iter().flatten().copied()
+    }
+}
+
+/// Where the first `tcp` route of a VirtualService leads that a connection here can take.
+fn first_tcp(vantage: &Vantage<'_>, bound: &Arc<Bound>) -> Option<(Tcp, base::Origin)> {
+    let routes = bound.config.tcp.iter().enumerate();
+    let mut admitted = routes.filter(|(_, route)| {
+        route.matches.is_empty() || route.matches.iter().any(|condition| vantage.admits(condition))
+    });
+    let (index, route) = admitted.next()?;
+    Some((destined(vantage, bound, &route.route), bound.config.origin().at(format!("tcp[{index}]"))))
 }
 
 /// A virtual host in the making.
@@ -137,45 +353,6 @@ struct Exposed<'a> {
     redirects: bool,
     routes: Vec<Route>,
     from: Vec<&'a Arc<Bound>>,
-}
-
-/// The routes of one place: per host those of every VirtualService bound to a server there, the oldest first.
-fn table(state: &State, proxy: &Proxy, place: Place, servers: &[Served<'_>]) -> RouteSlice {
-    let mut hosts: BTreeMap<Host, Exposed<'_>> = BTreeMap::new();
-    for served in servers {
-        let meta = served.gateway.meta();
-        let gateway =
-            GatewayRef::Named { namespace: meta.namespace.to_string(), name: meta.name.to_string() };
-        let port = served.server.port.number;
-        let redirects = served.server.redirects;
-        if redirects {
-            // A host is redirected whether or not anything is routed there.
-            for exposed in &served.server.hosts {
-                hosts.entry(exposed.host.clone()).or_insert_with(|| Exposed::new(port)).redirects = true;
-            }
-        }
-        let vantage = Vantage { state, proxy, gateway: &gateway, port };
-        for bound in state.virtual_services.iter().filter(|bound| bound.config.gateways.contains(&gateway)) {
-            let shared = shared_hosts(&served.server.hosts, bound);
-            if shared.is_empty() {
-                continue;
-            }
-            let routes = vantage.routes(bound);
-            if !routes.is_empty() {
-                add(&mut hosts, shared, served, bound, &routes);
-            }
-        }
-    }
-    let name = match place.bind {
-        Some(ip) => format!("http.{}.{ip}", place.port),
-        None => format!("http.{}", place.port),
-    };
-    let mut virtual_hosts: Vec<VirtualHost> =
-        hosts.into_iter().map(|(host, exposed)| exposed.finish(&host)).collect();
-    if virtual_hosts.is_empty() {
-        virtual_hosts.push(black_hole(place.port));
-    }
-    RouteSlice::new(&name, Side::Gateway, true, virtual_hosts)
 }
 
 fn add<'a>(
@@ -206,30 +383,30 @@ impl Exposed<'_> {
             self.routes.sort_by_key(|route| matches!(route, Route::Rule(rule) if takes_everything(rule)));
         }
         VirtualHost {
-            name: format!("{host}:{}", self.port),
-            domains: vec![host.to_string()],
             redirects: self.redirects,
-            routes: self.routes,
+            ..VirtualHost::new(format!("{host}:{}", self.port), vec![host.to_string()], self.routes)
         }
     }
 }
 
-/// The hosts that a server exposes and a VirtualService routes: of two that overlap the narrower.
-fn shared_hosts(exposed: &[ServerHost], bound: &Bound) -> BTreeSet<Host> {
-    let namespace = &bound.config.meta().namespace;
-    let mut shared = BTreeSet::new();
-    for server in exposed.iter().filter(|host| host.namespace.as_ref().is_none_or(|n| **n == **namespace)) {
-        for host in &bound.hosts {
-            if server.host.covers(host) {
-                shared.insert(host.clone());
-            } else if host.covers(&server.host) {
-                shared.insert(server.host.clone());
-            }
+/// Refuses requests for hosts of other servers of the port, which a client may send by a connection it has already:
+/// they would be served past the certificate, and the client certificates, of the server they are for.
+fn refuse_misdirected(hosts: &mut Vec<VirtualHost>, served: &Served<'_>, all: &[Served<'_>]) {
+    let own: BTreeSet<&Host> = served.server.hosts.iter().map(|exposed| &exposed.host).collect();
+    let others = all.iter().flat_map(|other| &other.server.hosts).map(|exposed| &exposed.host);
+    for host in others.filter(|host| !own.contains(host)).collect::<BTreeSet<_>>() {
+        let domains = vec![host.to_string()];
+        let refusal = VirtualHost::new(format!("misdirected:{host}"), domains, vec![Route::Misdirected]);
+        match hosts.iter_mut().find(|known| known.domains == refusal.domains) {
+            Some(known) => *known = refusal,
+            None => hosts.push(refusal),
         }
     }
-    shared
 }
 
 fn black_hole(port: u16) -> VirtualHost {
     VirtualHost::new(format!("blackhole:{port}"), vec!["*".into()], Vec::new())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,44 +1,229 @@
 //! Routes from a workload: virtual hosts for every service and for every host that only a VirtualService names.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr};
 
-use api::virtual_service::GatewayRef;
 use base::{Host, Protocol};
 
-use crate::cluster::PASSTHROUGH;
-use crate::proxy::Proxy;
-use crate::service::Service;
-use crate::settings::OutboundPolicy;
+use crate::exit::Exit;
+use crate::scope::Import;
+use crate::service::{Resolution, Service};
+use crate::site::Site;
 use crate::slice::{Route, RouteSlice, Side, VirtualHost};
-use crate::snapshot::State;
-use crate::virtual_service::{Vantage, cluster_name};
+use crate::vantage::{Vantage, cluster_name};
+use crate::{connect, policy, unknown};
 
 /// Istio's name of the routes of the HTTP proxy listener.
 pub(crate) const HTTP_PROXY: &str = "http_proxy";
 
-/// The routes of one service port, chosen by host.
-pub(crate) fn of_port(state: &State, proxy: &Proxy, port: u16) -> RouteSlice {
-    let mut hosts = hosts(&Table::new(state, proxy, port), &|domain| vec![domain]);
-    hosts.extend(itself(proxy, |ip| vec![ip]));
-    finish(state, &port.to_string(), true, hosts)
+/// The virtual host of a local sidecar's own address.
+const LOOP: &str = "block_loop";
+
+impl<'a> Exit<'a> {
+    /// The routes of one service port, chosen by host.
+    pub(crate) fn of_port(&self, port: u16) -> RouteSlice {
+        let mut hosts = self.hosts(port, &|domain| vec![domain]);
+        hosts.extend(self.itself(|ip| vec![ip]));
+        self.finish(&port.to_string(), true, hosts)
+    }
+
+    /// The routes of a listener that leads everywhere, under its name: every HTTP port of every service, chosen
+    /// by host and port.
+    pub(crate) fn of_everything(&self, name: &str) -> RouteSlice {
+        let takes =
+            |port: &u16| self.egress.services.at_port(*port).any(|import| has_requests(import, *port));
+        let mut ports: BTreeSet<u16> = self.egress.services.ports().filter(takes).collect();
+        // Hosts that only a VirtualService names are found at HTTP's own port.
+        ports.insert(80);
+        let mut all = Vec::new();
+        for port in &ports {
+            all.extend(self.hosts(*port, &|domain| with_port(domain, *port)));
+        }
+        ports.extend(self.site.proxy.http_proxy_port);
+        all.extend(self.itself(|ip| ports.iter().flat_map(|port| with_port(ip.clone(), *port)).collect()));
+        let is_local = self.site.proxy.local.is_some();
+        if is_local {
+            self.open_tunnels(&mut all);
+        }
+        let mut all = self.complete(all);
+        if is_local {
+            self.close_the_rest(&mut all);
+        }
+        self.slice(name, false, all)
+    }
+
+    /// Adds tunnels to every port that takes more than requests.
+    fn open_tunnels(&self, hosts: &mut Vec<VirtualHost>) {
+        for import in self.egress.services.iter() {
+            for port in import.ports() {
+                for (host, route) in connect::of_service(*self, import, port) {
+                    let name = format!("{host}:{}", port.number);
+                    match hosts.iter_mut().find(|known| known.name == name) {
+                        Some(known) => known.routes.push(route),
+                        None => {
+                            let own = host == import.service.host;
+                            let names =
+                                if own { self.domains(&import.service) } else { vec![host.to_string()] };
+                            let domains = names.iter().map(|domain| format!("{domain}:{}", port.number));
+                            hosts.push(VirtualHost::new(name, domains.collect(), vec![route]));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Treats tunnels to where only requests are routed as those to hosts that nobody declared.
+    fn close_the_rest(&self, hosts: &mut [VirtualHost]) {
+        let is_tunnel = |route: &Route| matches!(route, Route::Connect { .. });
+        for host in hosts.iter_mut().filter(|host| !host.routes.iter().any(is_tunnel)) {
+            host.routes.push(match host.name == LOOP {
+                true => Route::Connect { tcp: None, origin: None },
+                false => connect::unknown(*self),
+            });
+        }
+    }
+
+    /// The routes of one service's port behind an address of its own.
+    pub(crate) fn of_service(&self, service: &Service, port: u16) -> RouteSlice {
+        let name = service_route(&service.host, port);
+        let routes = self.service_routes(&self.vantage(port), service);
+        let mut host = VirtualHost::new(name.clone(), vec!["*".into()], routes);
+        host.session.clone_from(&service.session);
+        let retries = self.site.state.settings.requests.retries.clone();
+        RouteSlice::new(&name, Side::Outbound, true, vec![host]).with_retries(retries)
+    }
+
+    /// A local sidecar's own outbound side: a request for it that were forwarded would come back for ever.
+    fn itself(&self, spell: impl FnOnce(String) -> Vec<String>) -> Option<VirtualHost> {
+        let domains = spell(self.site.proxy.local?.outbound().to_string());
+        Some(VirtualHost::new(LOOP, domains, vec![Route::Block]))
+    }
+
+    fn finish(&self, name: &str, ignores_port: bool, hosts: Vec<VirtualHost>) -> RouteSlice {
+        self.slice(name, ignores_port, self.complete(hosts))
+    }
+
+    /// Lets no domain occur twice, the first host that has it keeps it, and puts the catch-all last.
+    fn complete(&self, mut hosts: Vec<VirtualHost>) -> Vec<VirtualHost> {
+        let mut seen = BTreeSet::new();
+        for host in &mut hosts {
+            host.domains.retain(|domain| seen.insert(domain.clone()));
+        }
+        hosts.retain(|host| !host.domains.is_empty());
+        hosts.sort_by(|a, b| a.name.cmp(&b.name));
+        if !seen.contains("*") {
+            hosts.push(unknown::virtual_host(self.site));
+        }
+        hosts
+    }
+
+    fn slice(&self, name: &str, ignores_port: bool, hosts: Vec<VirtualHost>) -> RouteSlice {
+        let retries = self.site.state.settings.requests.retries.clone();
+        RouteSlice::new(name, Side::Outbound, ignores_port, hosts).with_retries(retries)
+    }
+
+    fn hosts(&self, port: u16, spell: &dyn Fn(String) -> Vec<String>) -> Vec<VirtualHost> {
+        let vantage = self.vantage(port);
+        let virtual_host = |host: &Host, domains: Vec<String>, routes| {
+            VirtualHost::new(format!("{host}:{port}"), domains.into_iter().flat_map(spell).collect(), routes)
+        };
+        let mut hosts: Vec<VirtualHost> = Vec::new();
+        // Before the services: a VirtualService for another name of a service takes that name from it.
+        for (host, routes) in self.other_hosts(&vantage) {
+            hosts.push(virtual_host(host, vec![authority(host)], routes));
+        }
+        let services = self.egress.services.at_port(port).filter(|import| has_requests(import, port));
+        for Import { service, .. } in services {
+            let domains = self.domains(service);
+            let mut host = virtual_host(&service.host, domains, self.service_routes(&vantage, service));
+            host.session.clone_from(&service.session);
+            hosts.push(host);
+        }
+        hosts
+    }
+
+    /// Hosts that are no service of this port, of VirtualServices that route for one that is; at port 80, of all.
+    fn other_hosts(&self, vantage: &Vantage<'_>) -> Vec<(&'a Host, Vec<Route>)> {
+        let services = &self.egress.services;
+        let here = || services.at_port(vantage.port);
+        let mut present: BTreeSet<usize> = BTreeSet::new();
+        for import in here().filter(|import| has_requests(import, vantage.port)) {
+            if let Some((_, claimants)) = self.egress.claims.of(&import.service.host) {
+                present.extend(claimants);
+            }
+        }
+        let is_service = |host: &Host| match host.is_wildcard() {
+            true => here().any(|import| host.covers(&import.service.host)),
+            false => services.by_host(host).is_some_and(|import| import.port(vantage.port).is_some()),
+        };
+        let mut others = Vec::new();
+        for (host, claimants) in self.egress.claims.iter() {
+            let here = claimants.iter().copied();
+            let mut here = here.filter(|index| vantage.port == 80 || present.contains(index)).peekable();
+            if here.peek().is_none() || is_service(host) {
+                continue;
+            }
+            if let Some(routes) = self.first_routes(vantage, here) {
+                others.push((host, routes));
+            }
+        }
+        others
+    }
+
+    /// The routes of a service: of the first VirtualService for it that says anything here, else to itself.
+    fn service_routes(&self, vantage: &Vantage<'_>, service: &Service) -> Vec<Route> {
+        let claimants = self.egress.claims.of(&service.host).map(|(_, claimants)| claimants);
+        if let Some(routes) = self.first_routes(vantage, claimants.into_iter().flatten().copied()) {
+            return routes;
+        }
+        let port = vantage.port;
+        vec![Route::Default {
+            name: "default".into(),
+            cluster: cluster_name(port, "", &service.host),
+            operation: format!("{}:{port}/*", service.host),
+            hash: policy::of(vantage.state, vantage.proxy, &service.host, "", port).hash_key().cloned(),
+            origin: Some(service.origin.clone()),
+        }]
+    }
+
+    fn first_routes(
+        &self,
+        vantage: &Vantage<'_>,
+        mut claimants: impl Iterator<Item = usize>,
+    ) -> Option<Vec<Route>> {
+        claimants.find_map(|index| {
+            let routes = vantage.routes(self.egress.virtual_services.get(index)?);
+            (!routes.is_empty()).then_some(routes)
+        })
+    }
+
+    /// Every name a service goes by.
+    fn domains(&self, service: &Service) -> Vec<String> {
+        let Site { state, proxy, .. } = self.site;
+        let mut named = domains(&service.host, &proxy.id.domain);
+        for alias in &service.aliases {
+            named.extend(domains(alias, &proxy.id.domain));
+        }
+        if service.resolution == Resolution::Headless {
+            // Each of its workloads has a name below the service's.
+            let below: Vec<String> = named.iter().map(|name| format!("*.{name}")).collect();
+            named.extend(below);
+        }
+        named.extend(state.virtual_ips(service, proxy).into_iter().map(|ip| match ip {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        }));
+        named
+    }
 }
 
-/// The routes of the HTTP proxy listener: every HTTP port of every service, chosen by host and port.
-pub(crate) fn of_http_proxy(state: &State, proxy: &Proxy) -> RouteSlice {
-    let services = state.services.by_host.values();
-    let ports = services.flat_map(|service| &service.ports).filter(|port| takes_requests(port.protocol));
-    let mut ports: BTreeSet<u16> = ports.map(|port| port.number).collect();
-    // Hosts that only a VirtualService names are found at HTTP's own port.
-    ports.insert(80);
-    let mut all = Vec::new();
-    for port in &ports {
-        all.extend(hosts(&Table::new(state, proxy, *port), &|domain| with_port(domain, *port)));
+/// A host as a request names it: an address of IPv6 stands in brackets.
+fn authority(host: &Host) -> String {
+    match host.as_str().parse::<Ipv6Addr>() {
+        Ok(ip) => format!("[{ip}]"),
+        Err(_) => host.to_string(),
     }
-    ports.extend(proxy.http_proxy_port);
-    all.extend(itself(proxy, |ip| ports.iter().flat_map(|port| with_port(ip.clone(), *port)).collect()));
-    finish(state, HTTP_PROXY, false, all)
 }
 
 /// How a client asks for a host and port: HTTP's own port goes without saying.
@@ -47,157 +232,19 @@ fn with_port(domain: String, port: u16) -> Vec<String> {
     if port == 80 { vec![named, domain] } else { vec![named] }
 }
 
-/// A local sidecar's own outbound side: a request for it that were forwarded would come back for ever.
-fn itself(proxy: &Proxy, spell: impl FnOnce(String) -> Vec<String>) -> Option<VirtualHost> {
-    let domains = spell(proxy.local?.outbound().to_string());
-    Some(VirtualHost::new("block_loop", domains, vec![Route::Block]))
-}
-
-/// The routes of one service's port behind an address of its own.
-pub(crate) fn of_service(state: &State, proxy: &Proxy, service: &Arc<Service>, port: u16) -> RouteSlice {
-    let vantage = Vantage { state, proxy, gateway: &GatewayRef::Mesh, port };
-    let name = service_route(&service.host, port);
-    let routes = service_routes(&vantage, service);
-    let host = VirtualHost::new(name.clone(), vec!["*".into()], routes);
-    RouteSlice::new(&name, Side::Outbound, true, vec![host])
-}
-
 /// Istio's name of the routes behind a service's own address.
 pub(crate) fn service_route(host: &Host, port: u16) -> String {
     format!("{host}:{port}")
 }
 
+fn has_requests(import: &Import, port: u16) -> bool {
+    import.port(port).is_some_and(|port| takes_requests(port.protocol))
+}
+
 /// Whether requests to a port are routed one by one, or may turn out to be.
-pub(crate) fn takes_requests(protocol: Protocol) -> bool {
+fn takes_requests(protocol: Protocol) -> bool {
     protocol.is_http() || protocol == Protocol::Auto
 }
-
-/// Lets no domain occur twice, the first host that has it keeps it, and puts the catch-all last.
-fn finish(state: &State, name: &str, ignores_port: bool, mut hosts: Vec<VirtualHost>) -> RouteSlice {
-    let mut seen = BTreeSet::new();
-    for host in &mut hosts {
-        host.domains.retain(|domain| seen.insert(domain.clone()));
-    }
-    hosts.retain(|host| !host.domains.is_empty());
-    hosts.sort_by(|a, b| a.name.cmp(&b.name));
-    if !seen.contains("*") {
-        hosts.push(catch_all(state));
-    }
-    RouteSlice::new(name, Side::Outbound, ignores_port, hosts)
-}
-
-fn catch_all(state: &State) -> VirtualHost {
-    let (name, route) = match state.settings.outbound {
-        OutboundPolicy::AllowAny => (
-            "allow_any",
-            Route::Default {
-                name: "allow_any".into(),
-                cluster: PASSTHROUGH.into(),
-                operation: String::new(),
-                origin: None,
-            },
-        ),
-        OutboundPolicy::RegistryOnly => ("block_all", Route::Block),
-    };
-    VirtualHost::new(name, vec!["*".into()], vec![route])
-}
-
-fn hosts(table: &Table<'_>, spell: &dyn Fn(String) -> Vec<String>) -> Vec<VirtualHost> {
-    let Vantage { state, proxy, port, .. } = table.vantage;
-    let virtual_host = |host: &Host, domains: Vec<String>, routes| {
-        VirtualHost::new(format!("{host}:{port}"), domains.into_iter().flat_map(spell).collect(), routes)
-    };
-    let mut hosts: Vec<VirtualHost> = Vec::new();
-    // Before the services: a VirtualService for another name of a service takes that name from it.
-    for (host, routes) in table.other_hosts() {
-        hosts.push(virtual_host(host, vec![host.to_string()], routes));
-    }
-    for service in table.services.values() {
-        let mut named = domains(&service.host, &proxy.id.domain);
-        for alias in &service.aliases {
-            named.extend(domains(alias, &proxy.id.domain));
-        }
-        named.extend(state.virtual_ips(service, proxy).into_iter().map(|ip| match ip {
-            IpAddr::V4(ip) => ip.to_string(),
-            IpAddr::V6(ip) => format!("[{ip}]"),
-        }));
-        hosts.push(virtual_host(&service.host, named, service_routes(&table.vantage, service)));
-    }
-    hosts
-}
-
-/// The services of one port and who routes for them.
-struct Table<'a> {
-    vantage: Vantage<'a>,
-    services: BTreeMap<&'a Host, &'a Arc<Service>>,
-}
-
-impl<'a> Table<'a> {
-    fn new(state: &'a State, proxy: &'a Proxy, port: u16) -> Self {
-        let services = state
-            .services
-            .by_host
-            .iter()
-            .filter(|(_, service)| service.port(port).is_some_and(|port| takes_requests(port.protocol)));
-        Self {
-            vantage: Vantage { state, proxy, gateway: &GatewayRef::Mesh, port },
-            services: services.collect(),
-        }
-    }
-
-    /// Hosts that are no service of this port, of VirtualServices that have another host here; of those that
-    /// have none anywhere near, at port 80.
-    fn other_hosts(&self) -> Vec<(&'a Host, Vec<Route>)> {
-        let mut served = BTreeSet::new();
-        let mut present: BTreeSet<usize> = BTreeSet::new();
-        for host in self.services.keys() {
-            if let Some((name, claimants)) = self.vantage.state.claims.of(host) {
-                served.insert(name);
-                present.extend(claimants);
-            }
-        }
-        let mut others = Vec::new();
-        let state = self.vantage.state;
-        for (host, claimants) in state.claims.iter() {
-            // A service that lacks this port is not there, whatever a VirtualService says about its others.
-            if served.contains(host) || state.services.by_host.contains_key(host) {
-                continue;
-            }
-            let here: Vec<usize> = claimants
-                .iter()
-                .copied()
-                .filter(|index| self.vantage.port == 80 || present.contains(index))
-                .collect();
-            if let Some(routes) = first_routes(&self.vantage, &here) {
-                others.push((host, routes));
-            }
-        }
-        others
-    }
-}
-
-/// The routes of a service: of the oldest VirtualService for it that says anything here, else to itself.
-fn service_routes(vantage: &Vantage<'_>, service: &Service) -> Vec<Route> {
-    let claimants = vantage.state.claims.of(&service.host).map(|(_, claimants)| claimants);
-    if let Some(routes) = first_routes(vantage, claimants.unwrap_or_default()) {
-        return routes;
-    }
-    let port = vantage.port;
-    vec![Route::Default {
-        name: "default".into(),
-        cluster: cluster_name(port, "", &service.host),
-        operation: format!("{}:{port}/*", service.host),
-        origin: Some(service.origin.clone()),
-    }]
-}
-
-fn first_routes(vantage: &Vantage<'_>, claimants: &[usize]) -> Option<Vec<Route>> {
-    claimants.iter().find_map(|index| {
-        let routes = vantage.routes(vantage.state.virtual_services.get(*index)?);
-        (!routes.is_empty()).then_some(routes)
-    })
-}
-
 /// The names a host goes by for a client in a DNS domain (`demo.svc.cluster.local`).
 fn domains(host: &Host, client: &str) -> Vec<String> {
     let full = host.as_str();

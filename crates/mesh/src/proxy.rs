@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -55,6 +56,24 @@ pub struct Proxy {
     pub program_ports: BTreeMap<u16, u16>,
     /// Where a local gateway binds.
     pub gateway_bind: IpAddr,
+    /// Where it runs, `region/zone/subzone`; empty where it does not say.
+    pub locality: String,
+    /// The network it is in, empty for the mesh's own.
+    pub network: String,
+    /// The node it runs on, empty where unknown.
+    pub node: String,
+    /// Whether it answers its workload's DNS queries, and so can give hosts addresses of their own.
+    pub answers_dns: bool,
+    /// How long a stream through it may be idle where nothing else is said.
+    pub idle_timeout: Option<Duration>,
+    /// The cluster it runs in.
+    pub cluster: String,
+    /// Whether clients of a gateway begin with a PROXY header, whatever the mesh says.
+    pub takes_proxy_protocol: bool,
+    /// How many proxies before a gateway are believed about the client's address; None is as the mesh says.
+    pub trusted_proxies: Option<u32>,
+    /// Whether it takes HTTP/1.0.
+    pub takes_http10: bool,
 }
 
 impl Proxy {
@@ -87,10 +106,30 @@ impl Proxy {
                 }
                 None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             },
+            locality: String::new(),
+            network: text(metadata, "NETWORK").unwrap_or_default().to_owned(),
+            node: text(metadata, "NODE_NAME").unwrap_or_default().to_owned(),
+            answers_dns: flag(metadata, "DNS_CAPTURE"),
+            idle_timeout: match text(metadata, "IDLE_TIMEOUT") {
+                Some(written) => {
+                    Some(base::duration::parse(written).map_err(|why| format!("IDLE_TIMEOUT: {why}"))?)
+                }
+                None => None,
+            },
+            takes_http10: text(metadata, "HTTP10") == Some("1"),
+            cluster: text(metadata, "CLUSTER_ID").unwrap_or("Kubernetes").to_owned(),
+            takes_proxy_protocol: topology(metadata, "proxyProtocol").is_some(),
+            trusted_proxies: topology(metadata, "numTrustedProxies").and_then(number).map(u32::from),
             namespace,
             local: local.filter(|_| interception == Interception::None),
             id,
         })
+    }
+
+    /// The same proxy where its node says that it runs; an empty locality says nothing.
+    pub fn at(mut self, region: &str, zone: &str, subzone: &str) -> Self {
+        self.locality = [region, zone, subzone].join("/").trim_end_matches('/').to_owned();
+        self
     }
 
     /// A digest of everything a view depends on: proxies of equal scope have equal views of one snapshot.
@@ -120,6 +159,11 @@ impl Proxy {
 
 fn text<'a>(metadata: &'a Value, key: &str) -> Option<&'a str> {
     metadata.get(key).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+/// A field of `PROXY_CONFIG.gatewayTopology`: what a gateway says of what stands before it.
+fn topology<'a>(metadata: &'a Value, key: &str) -> Option<&'a Value> {
+    metadata.get("PROXY_CONFIG")?.get("gatewayTopology")?.get(key).filter(|value| !value.is_null())
 }
 
 /// Istio writes booleans of node metadata as text.

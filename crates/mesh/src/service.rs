@@ -4,13 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use api::service::{Exposure, TargetPort};
-use api::service_entry::{EntryPort, Location};
-use api::{ResourceSet, Valid, WorkloadEntry};
-use base::{Host, Issue, Labels, Origin, Protocol, Severity};
+use api::{ExportTo, ResourceSet, Valid};
+use base::{Host, Issue, Labels, Origin, Severity};
 
+use crate::Age;
+use crate::port::Port;
+use crate::service::entry::of_entry;
+use crate::service::kubernetes::{host_of, of_service};
 use crate::settings::Settings;
-use crate::slice::{Network, ServiceName};
+use crate::slice::{Network, ServiceName, Session};
+use crate::virtual_ip::{self, VirtualIp};
+use crate::workload::{Instance, Platform};
+
+mod entry;
+mod kubernetes;
 
 /// A service as every proxy sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,13 +29,27 @@ pub(crate) struct Service {
     pub(crate) is_external: bool,
     /// Its virtual addresses; a single address is a network of full length.
     pub(crate) addresses: Vec<Network>,
+    /// The addresses it has for proxies that answer DNS, where it has none of its own.
+    pub(crate) automatic: Option<VirtualIp>,
     /// The labels of its own object.
     pub(crate) labels: Labels,
     /// The labels of its workloads; None where it selects none.
     pub(crate) selector: Option<Labels>,
     pub(crate) instances: Vec<Instance>,
+    /// The names one of which its certificate has; empty where nothing is said.
+    pub(crate) subject_alt_names: Vec<String>,
+    /// Which endpoints come first, whatever DestinationRules say of localities.
+    pub(crate) distribution: Distribution,
+    /// How it keeps a client with one endpoint.
+    pub(crate) session: Option<Session>,
+    /// Whether clients only reach endpoints on their own node.
+    pub(crate) is_node_local: bool,
     /// Other hosts that are this service.
     pub(crate) aliases: Vec<Host>,
+    /// The namespaces whose proxies see it.
+    pub(crate) export_to: ExportTo,
+    /// Its object's place in the order of age.
+    pub(crate) age: Age,
     pub(crate) origin: Origin,
 }
 
@@ -37,33 +58,19 @@ impl Service {
         self.ports.iter().find(|port| port.number == number)
     }
 
+    /// Whether the platform runs it.
+    pub(crate) fn is_of_platform(&self) -> bool {
+        self.origin.kind == "Service"
+    }
+
     /// Whether it names a host elsewhere and has nothing of its own.
     fn is_alias(&self) -> bool {
-        self.is_external && self.resolution == Resolution::Dns && self.origin.kind == "Service"
+        self.is_external && self.resolution == Resolution::Dns && self.is_of_platform()
     }
 
     /// Its virtual addresses, networks left out.
     pub(crate) fn virtual_ips(&self) -> impl Iterator<Item = IpAddr> {
         self.addresses.iter().filter(|network| network.is_single()).map(|network| network.address)
-    }
-}
-
-/// A port of a service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Port {
-    pub(crate) number: u16,
-    pub(crate) name: String,
-    pub(crate) protocol: Protocol,
-    pub(crate) target: TargetPort,
-}
-
-impl Port {
-    /// The workload's port where the workload says nothing of its own.
-    pub(crate) fn target_number(&self) -> u16 {
-        match self.target {
-            TargetPort::Number(number) => number,
-            TargetPort::Name(_) => self.number,
-        }
     }
 }
 
@@ -74,6 +81,8 @@ pub(crate) enum Resolution {
     Dns,
     /// By DNS; one address at a time.
     DnsRoundRobin,
+    /// By DNS, of the name each client asks for.
+    DnsOfClient,
     /// They are known, and clients connect to them themselves.
     Headless,
     /// They are known.
@@ -82,22 +91,39 @@ pub(crate) enum Resolution {
     OfClient,
 }
 
-/// A workload behind a service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Instance {
-    pub(crate) address: String,
-    /// Its own port, by the service's port.
-    pub(crate) ports: BTreeMap<u16, u16>,
-    pub(crate) labels: Labels,
-    pub(crate) weight: u32,
-    pub(crate) locality: String,
-    pub(crate) workload: String,
+/// Which endpoints of a service come first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Distribution {
+    /// None of them.
+    #[default]
+    Any,
+    /// Those on the client's node, then those of its zone.
+    SameNode,
+    /// Those of the client's zone.
+    SameZone,
 }
+
+impl Distribution {
+    /// What `trafficDistribution` or Istio's annotation says.
+    fn named(word: &str) -> Self {
+        match word {
+            "PreferClose" | "PreferSameZone" => Self::SameZone,
+            "PreferSameNode" => Self::SameNode,
+            _ => Self::Any,
+        }
+    }
+}
+
+/// Istio's annotation for what a ServiceEntry has no field for.
+const DISTRIBUTION: &str = "networking.istio.io/traffic-distribution";
 
 /// Every service by host, and the ways to find one.
 #[derive(Debug, Default)]
 pub(crate) struct Services {
+    /// Who decides a host where its services are not told apart by who asks.
     pub(crate) by_host: BTreeMap<Host, Arc<Service>>,
+    /// Those of a host another service has too, which are seen where that one is not.
+    others: BTreeMap<Host, Vec<Arc<Service>>>,
     /// The host behind every other name of one.
     pub(crate) aliases: BTreeMap<Host, Host>,
     by_address: BTreeMap<IpAddr, BTreeSet<Host>>,
@@ -105,19 +131,55 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    fn new(by_host: BTreeMap<Host, Arc<Service>>, aliases: BTreeMap<Host, Host>) -> Self {
+    fn new(claims: BTreeMap<Host, Vec<Arc<Service>>>, aliases: BTreeMap<Host, Host>) -> Self {
         let mut services = Self { aliases, ..Self::default() };
-        for (host, service) in &by_host {
-            for address in service.instances.iter().filter_map(|instance| instance.address.parse().ok()) {
-                services.by_address.entry(address).or_default().insert(host.clone());
+        for (host, all) in claims {
+            for service in &all {
+                services.index(service);
             }
-            if service.selector.is_some() {
-                let namespace = service.name.namespace.clone();
-                services.selecting.entry(namespace).or_default().insert(host.clone());
+            let mut all = all.into_iter();
+            if let Some(first) = all.next() {
+                services.by_host.insert(host.clone(), first);
+            }
+            let others: Vec<_> = all.collect();
+            if !others.is_empty() {
+                services.others.insert(host, others);
             }
         }
-        services.by_host = by_host;
         services
+    }
+
+    fn index(&mut self, service: &Service) {
+        for address in service.instances.iter().filter_map(|instance| instance.address.parse().ok()) {
+            self.by_address.entry(address).or_default().insert(service.host.clone());
+        }
+        if service.selector.is_some() {
+            let namespace = service.name.namespace.clone();
+            self.selecting.entry(namespace).or_default().insert(service.host.clone());
+        }
+    }
+
+    /// Every service with a host, the one that decides first.
+    fn with_host(&self, host: &Host) -> impl Iterator<Item = &Arc<Service>> {
+        self.by_host.get(host).into_iter().chain(self.others.get(host).into_iter().flatten())
+    }
+
+    /// The service that proxies of a namespace reach by a host.
+    pub(crate) fn seen(&self, host: &Host, namespace: &str) -> Option<&Arc<Service>> {
+        let mut all = self.with_host(host).filter(|service| service.export_to.includes(namespace));
+        let first = all.next()?;
+        if first.is_of_platform() {
+            return Some(first);
+        }
+        // A namespace's own entry comes before another's.
+        let is_own = |service: &&Arc<Service>| service.name.namespace == namespace;
+        Some(std::iter::once(first).chain(all).find(is_own).unwrap_or(first))
+    }
+
+    /// Every service that proxies of a namespace may reach, ordered by host, and those of one host by who decides.
+    pub(crate) fn seen_from(&self, namespace: &str) -> impl Iterator<Item = &Arc<Service>> {
+        let all = self.by_host.keys().flat_map(|host| self.with_host(host));
+        all.filter(move |service| service.export_to.includes(namespace))
     }
 
     /// The services that may lead to a workload: those with one of its addresses, and those that select
@@ -125,7 +187,7 @@ impl Services {
     pub(crate) fn around(&self, addresses: &[IpAddr], namespace: &str) -> Vec<&Arc<Service>> {
         let mut hosts: BTreeSet<&Host> = self.selecting.get(namespace).into_iter().flatten().collect();
         hosts.extend(addresses.iter().filter_map(|address| self.by_address.get(address)).flatten());
-        hosts.into_iter().filter_map(|host| self.by_host.get(host)).collect()
+        hosts.into_iter().flat_map(|host| self.with_host(host)).collect()
     }
 
     /// The host a name stands for.
@@ -134,56 +196,123 @@ impl Services {
     }
 }
 
-/// Gathers every service. Of two that claim one host a Service comes before a ServiceEntry and the older
-/// ServiceEntry before the younger.
+/// Gathers every service. Of those that claim one host a Service comes before a ServiceEntry, and an older
+/// ServiceEntry before a younger one; entries of one namespace that say alike what they are become one service.
 pub(crate) fn gather(set: &ResourceSet, settings: &Settings, issues: &mut Vec<Issue>) -> Services {
-    let mut services = BTreeMap::new();
+    let mut claims: BTreeMap<Host, Vec<Arc<Service>>> = BTreeMap::new();
     let platform = Platform::new(set);
     for service in set.services() {
         let service = of_service(service, &platform, settings);
-        services.insert(service.host.clone(), Arc::new(service));
+        claims.insert(service.host.clone(), vec![Arc::new(service)]);
     }
     let mut entries: Vec<_> = set.service_entries().collect();
     entries.sort_by_key(|entry| crate::age(entry.meta()));
-    for entry in entries {
+    for entry in &entries {
         for (index, host) in entry.hosts.iter().enumerate() {
-            if let Some(first) = services.get(host) {
+            let service = of_entry(entry, host, &platform, settings);
+            let known = claims.entry(host.clone()).or_default();
+            if let Some(same) = known.iter_mut().find(|same| same.takes_in(&service)) {
+                Arc::make_mut(same).take_in(service);
+                continue;
+            }
+            if let Some(first) = known.iter().find(|first| overlap(first, &service)) {
                 issues.push(taken(entry, index, host, first));
-            } else {
-                services.insert(host.clone(), Arc::new(of_entry(entry, host)));
+            }
+            known.push(Arc::new(service));
+        }
+    }
+    give_addresses(&entries, &mut claims);
+    let aliases = aliases(set, settings, &mut claims);
+    Services::new(claims, aliases)
+}
+
+/// Whether some namespace sees both, and so gets only the first.
+fn overlap(first: &Service, second: &Service) -> bool {
+    // A namespace's own entry comes before another's.
+    if !first.is_of_platform() && first.name.namespace != second.name.namespace {
+        return second.export_to != ExportTo::Namespaces([second.name.namespace.clone()].into())
+            && first.export_to.includes(&second.name.namespace);
+    }
+    match (&first.export_to, &second.export_to) {
+        (ExportTo::Namespaces(first), ExportTo::Namespaces(second)) => !first.is_disjoint(second),
+        (ExportTo::Namespaces(none), _) | (_, ExportTo::Namespaces(none)) => !none.is_empty(),
+        (ExportTo::All, ExportTo::All) => true,
+    }
+}
+
+impl Service {
+    /// Whether another service of its host is the same, spread over several entries.
+    fn takes_in(&self, other: &Service) -> bool {
+        !self.is_of_platform()
+            && self.name == other.name
+            && self.resolution == other.resolution
+            && self.labels == other.labels
+            && self.selector == other.selector
+            && self.export_to == other.export_to
+            && other.ports.iter().any(|port| self.port(port.number).is_none())
+    }
+
+    fn take_in(&mut self, mut other: Service) {
+        other.ports.retain(|port| self.port(port.number).is_none());
+        for instance in &mut other.instances {
+            instance.ports.retain(|number, _| other.ports.iter().any(|port| port.number == *number));
+        }
+        self.ports.extend(other.ports);
+        self.instances.extend(other.instances.into_iter().filter(|instance| !instance.ports.is_empty()));
+        for address in other.addresses {
+            if !self.addresses.contains(&address) {
+                self.addresses.push(address);
             }
         }
     }
-    let aliases = aliases(set, settings, &mut services);
-    Services::new(services, aliases)
+}
+
+/// Gives addresses to the entries' services that have none and need one.
+fn give_addresses(
+    entries: &[&Arc<Valid<api::ServiceEntry>>],
+    claims: &mut BTreeMap<Host, Vec<Arc<Service>>>,
+) {
+    let key = |namespace: &str, host: &Host| format!("{namespace}/{host}");
+    let needy = entries.iter().filter(|entry| {
+        let is_resolved = entry.resolution != api::service_entry::Resolution::None;
+        entry.addresses.is_empty() && is_resolved
+    });
+    let names: Vec<String> = needy
+        .flat_map(|entry| entry.hosts.iter().map(|host| (&entry.meta().namespace, host)))
+        .filter(|(_, host)| !host.is_wildcard())
+        .map(|(namespace, host)| key(namespace, host))
+        .collect();
+    let ips = virtual_ip::allocate(names.iter().map(String::as_str));
+    for service in claims.values_mut().flatten() {
+        let is_needy = service.addresses.is_empty() && !service.is_of_platform();
+        if let Some(ip) = ips.get(&*key(&service.name.namespace, &service.host)).filter(|_| is_needy) {
+            Arc::make_mut(service).automatic = Some(*ip);
+        }
+    }
 }
 
 /// Makes services that only name another one into names of it.
 fn aliases(
     set: &ResourceSet,
     settings: &Settings,
-    services: &mut BTreeMap<Host, Arc<Service>>,
+    claims: &mut BTreeMap<Host, Vec<Arc<Service>>>,
 ) -> BTreeMap<Host, Host> {
     let mut aliases = BTreeMap::new();
     for service in set.services() {
         let Some(name) = &service.external_name else { continue };
         let alias = host_of(service, settings);
         let named = Host::new(name);
-        if services.get(&named).is_none_or(|behind| behind.is_alias()) {
+        let first = |host: &Host| claims.get(host).and_then(|all| all.first());
+        if first(&named).is_none_or(|behind| behind.is_alias()) {
             continue;
         }
-        services.remove(&alias);
-        if let Some(behind) = services.get_mut(&named) {
+        claims.remove(&alias);
+        if let Some(behind) = claims.get_mut(&named).and_then(|all| all.first_mut()) {
             Arc::make_mut(behind).aliases.push(alias.clone());
             aliases.insert(alias, named);
         }
     }
     aliases
-}
-
-fn host_of(service: &Valid<api::Service>, settings: &Settings) -> Host {
-    let meta = service.meta();
-    Host::new(&format!("{}.{}.svc.{}", meta.name, meta.namespace, settings.domain))
 }
 
 fn taken(entry: &Valid<api::ServiceEntry>, index: usize, host: &Host, first: &Service) -> Issue {
@@ -195,202 +324,10 @@ fn taken(entry: &Valid<api::ServiceEntry>, index: usize, host: &Host, first: &Se
         object: entry.key().to_string(),
         path: format!("spec.{path}"),
         message: format!(
-            "{host} already belongs to {}; this entry has no effect for it",
+            "{host} already belongs to {}; this entry has no effect for whoever sees that one",
             first.origin.object()
         ),
     }
-}
-
-/// The workloads of the platform, by namespace.
-struct Platform<'a> {
-    entries: BTreeMap<&'a str, Vec<&'a Valid<WorkloadEntry>>>,
-    slices: BTreeMap<(&'a str, &'a str), Vec<&'a Valid<api::EndpointSlice>>>,
-}
-
-impl<'a> Platform<'a> {
-    fn new(set: &'a ResourceSet) -> Self {
-        let mut platform = Self { entries: BTreeMap::new(), slices: BTreeMap::new() };
-        for entry in set.workload_entries() {
-            platform.entries.entry(&entry.meta().namespace).or_default().push(entry);
-        }
-        for slice in set.endpoint_slices() {
-            if let Some(service) = &slice.service {
-                platform.slices.entry((&slice.meta().namespace, service)).or_default().push(slice);
-            }
-        }
-        platform
-    }
-}
-
-fn of_service(service: &Valid<api::Service>, platform: &Platform<'_>, settings: &Settings) -> Service {
-    let meta = service.meta();
-    let host = host_of(service, settings);
-    let ports: Vec<Port> = service
-        .ports
-        .iter()
-        .map(|port| Port {
-            number: port.number,
-            name: port.name.clone(),
-            protocol: port.protocol,
-            target: port.target_port.clone(),
-        })
-        .collect();
-    let selector = (!service.selector.0.is_empty()).then(|| service.selector.clone());
-    let mut instances = Vec::new();
-    // WorkloadEntries first: they carry labels, and of two instances with one address the first counts.
-    if let Some(selector) = &selector {
-        let entries = platform.entries.get(&*meta.namespace).into_iter().flatten();
-        for entry in entries.filter(|entry| selector.selects(&entry.labels)) {
-            instances.push(of_workload(entry, &entry.meta().name, &meta.namespace, &ports));
-        }
-    }
-    for slice in platform.slices.get(&(&*meta.namespace, &*meta.name)).into_iter().flatten() {
-        instances.extend(of_slice(slice, service, &ports));
-    }
-    let mut resolution = if service.headless { Resolution::Headless } else { Resolution::Known };
-    if let (Exposure::ExternalName, Some(name)) = (service.exposure, &service.external_name) {
-        resolution = Resolution::Dns;
-        instances = vec![elsewhere(name, &ports)];
-    }
-    Service {
-        name: ServiceName {
-            host: host.as_str().to_owned(),
-            name: meta.name.to_string(),
-            namespace: meta.namespace.to_string(),
-        },
-        ports,
-        resolution,
-        is_external: service.exposure == Exposure::ExternalName,
-        addresses: service.cluster_ips.iter().map(|ip| Network::single(*ip)).collect(),
-        labels: meta.labels.clone(),
-        selector,
-        instances,
-        aliases: Vec::new(),
-        origin: service.origin(),
-        host,
-    }
-}
-
-fn of_entry(entry: &Valid<api::ServiceEntry>, host: &Host) -> Service {
-    use api::service_entry::Resolution as Written;
-    let meta = entry.meta();
-    let ports: Vec<Port> = entry.ports.iter().map(port_of_entry).collect();
-    let mut instances: Vec<Instance> = entry
-        .endpoints
-        .iter()
-        .filter(|endpoint| !endpoint.address.is_empty())
-        .map(|endpoint| of_workload(endpoint, &meta.name, &meta.namespace, &ports))
-        .collect();
-    let resolution = match entry.resolution {
-        Written::Dns => Resolution::Dns,
-        Written::DnsRoundRobin => Resolution::DnsRoundRobin,
-        Written::None => Resolution::OfClient,
-        Written::Static => Resolution::Known,
-    };
-    // Without endpoints it is the host itself that is resolved.
-    if matches!(resolution, Resolution::Dns | Resolution::DnsRoundRobin)
-        && instances.is_empty()
-        && !host.is_wildcard()
-    {
-        instances.push(elsewhere(host.as_str(), &ports));
-    }
-    Service {
-        host: host.clone(),
-        name: ServiceName {
-            host: host.as_str().to_owned(),
-            name: host.as_str().to_owned(),
-            namespace: meta.namespace.to_string(),
-        },
-        ports,
-        resolution,
-        is_external: entry.location == Location::External,
-        addresses: entry.addresses.iter().filter_map(|address| Network::parse(address)).collect(),
-        labels: meta.labels.clone(),
-        selector: None,
-        instances,
-        aliases: Vec::new(),
-        origin: entry.origin(),
-    }
-}
-
-fn port_of_entry(port: &EntryPort) -> Port {
-    Port {
-        number: port.number,
-        name: port.name.clone(),
-        protocol: port.protocol,
-        target: TargetPort::Number(port.target_port),
-    }
-}
-
-/// A host outside, found by DNS.
-fn elsewhere(host: &str, ports: &[Port]) -> Instance {
-    Instance {
-        address: host.to_owned(),
-        ports: ports.iter().map(|port| (port.number, port.target_number())).collect(),
-        labels: Labels::default(),
-        weight: 1,
-        locality: String::new(),
-        workload: String::new(),
-    }
-}
-
-fn of_workload(entry: &WorkloadEntry, name: &str, namespace: &str, ports: &[Port]) -> Instance {
-    let port = |port: &Port| {
-        let named = match &port.target {
-            TargetPort::Name(name) => entry.ports.get(name),
-            TargetPort::Number(_) => None,
-        };
-        entry.ports.get(&port.name).or(named).copied().unwrap_or(port.target_number())
-    };
-    Instance {
-        address: entry.address.clone(),
-        ports: ports.iter().map(|p| (p.number, port(p))).collect(),
-        weight: entry.weight.max(1),
-        locality: entry.locality.clone(),
-        workload: workload_name(name, namespace, &entry.labels),
-        labels: entry.labels.clone(),
-    }
-}
-
-/// The endpoints of a slice. Of their labels only those are known by which the service selects them.
-fn of_slice<'a>(
-    slice: &'a api::EndpointSlice,
-    service: &'a api::Service,
-    ports: &'a [Port],
-) -> impl Iterator<Item = Instance> + 'a {
-    let numbers: BTreeMap<u16, u16> = ports
-        .iter()
-        .filter_map(|port| {
-            let found = slice.ports.iter().find(|candidate| candidate.name == port.name)?;
-            Some((port.number, found.number.unwrap_or(port.target_number())))
-        })
-        .collect();
-    slice.endpoints.iter().filter(move |e| e.ready || service.publishes_not_ready).filter_map(
-        move |endpoint| {
-            let workload = endpoint
-                .target
-                .as_ref()
-                .map(|target| workload_name(&target.name, &target.namespace, &service.selector));
-            Some(Instance {
-                address: endpoint.addresses.first()?.clone(),
-                ports: numbers.clone(),
-                labels: service.selector.clone(),
-                weight: 1,
-                locality: endpoint.zone.as_ref().map(|zone| format!("/{zone}")).unwrap_or_default(),
-                workload: workload.unwrap_or_default(),
-            })
-        },
-    )
-}
-
-/// Istio's `name;namespace;canonical name;canonical revision;cluster`.
-fn workload_name(name: &str, namespace: &str, labels: &Labels) -> String {
-    let first = |keys: [&str; 3]| keys.into_iter().find_map(|key| labels.value(key));
-    let canonical =
-        first(["service.istio.io/canonical-name", "app.kubernetes.io/name", "app"]).unwrap_or(name);
-    let revision = first(["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"])
-        .unwrap_or("latest");
-    format!("{name};{namespace};{canonical};{revision};Kubernetes")
 }
 
 impl Network {

@@ -1,296 +1,386 @@
-//! Listeners and routes of a sidecar: shared ones chosen by host, and one per address of a service.
+//! Listeners and routes of a sidecar's outbound side: shared ones chosen by host, and one per address of a service.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use base::{Origin, Protocol};
+use api::service::TargetPort;
+use api::sidecar::{CaptureMode, OutboundMode};
+use base::Protocol;
 
-use crate::cluster::{BLACK_HOLE, catch_all};
-use crate::proxy::{Interception, Proxy};
-use crate::service::{Port, Service};
+use crate::cluster::BLACK_HOLE;
+use crate::entry::{At, Entries, Entry, Opening, Place};
+use crate::exit::Exit;
+use crate::outbound;
+use crate::port::Port;
+use crate::scope::{Egress, Import};
+use crate::service::{Resolution, Service};
+use crate::site::Site;
 use crate::slice::{
-    Arrival, Chain, ChainMatch, Http, Listener, Network, RouteSlice, RouteSource, Side, Sniffing, Terminal,
+    Arrival, Chain, ChainMatch, Http, Listener, Network, RouteSlice, RouteSource, Side, Sniffing, Tcp,
+    Terminal,
 };
-use crate::snapshot::State;
-use crate::virtual_service::cluster_name;
-use crate::{inbound, outbound};
+use crate::tcp::{self, Entrance};
+use crate::unknown;
 
-/// Istio's port for captured outbound connections.
-const CAPTURE: u16 = 15001;
+/// Route configurations by name.
+pub(crate) type Routes = BTreeMap<String, Arc<RouteSlice>>;
 
-/// Every listener of a sidecar and the routes they ask for by name.
-pub(crate) fn listeners(state: &State, proxy: &Proxy) -> (Vec<Arc<Listener>>, Vec<RouteSlice>) {
-    let mut listeners = inbound::listeners(state, proxy);
-    let mut routes = Vec::new();
-    if proxy.interception != Interception::None {
-        listeners.push(dispatcher(state));
+/// Every outbound listener of a sidecar and the routes they ask for by name.
+pub(crate) fn listeners(site: Site<'_>) -> (Vec<Arc<Listener>>, Routes) {
+    let mut opener = Opener { site, entries: Entries::default(), wanted: BTreeMap::new() };
+    for egress in &site.scope.egress {
+        opener.open(egress);
     }
-    let proxy_place = Place { ip: None, port: proxy.http_proxy_port.unwrap_or_default() };
-    for (place, draft) in drafts(state, proxy).0 {
+    let Opener { entries, mut wanted, .. } = opener;
+    let mut listeners = Vec::new();
+    if site.is_captured() {
+        listeners.push(dispatcher(site));
+    }
+    let proxy = http_proxy(site);
+    for (place, entry) in entries.finish() {
+        let listener = listener(site, place, entry);
         // The HTTP proxy has this port, and leads to the same services.
-        if place == proxy_place && bind(proxy).is_some() {
-            continue;
+        if proxy.as_ref().is_none_or(|proxy| proxy.address != listener.address) {
+            listeners.push(listener);
         }
-        routes.extend(draft.routes(state, proxy, place));
-        listeners.push(draft.listener(state, proxy, place));
     }
-    if let (Some(port), Some(ip)) = (proxy.http_proxy_port, bind(proxy)) {
-        routes.push(outbound::of_http_proxy(state, proxy));
-        listeners.push(http_proxy(proxy, ip, port));
+    if let Some(proxy) = proxy {
+        wanted.insert(outbound::HTTP_PROXY.to_owned(), Wanted::Everything(0));
+        listeners.push(proxy);
     }
+    let names = listeners.iter().flat_map(|listener| &listener.chains).filter_map(asked_for);
+    let routes =
+        names.filter_map(|name| Some((name.to_owned(), Arc::new(wanted.get(name)?.route(site, name)?))));
+    let routes = routes.collect();
     (listeners.into_iter().map(Arc::new).collect(), routes)
 }
 
-/// Where bound outbound listeners listen; None where connections are captured.
-fn bind(proxy: &Proxy) -> Option<IpAddr> {
-    (proxy.interception == Interception::None)
-        .then(|| proxy.local.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |local| local.outbound().into()))
+/// The routes that a chain asks for by name.
+fn asked_for(chain: &Chain) -> Option<&str> {
+    match &chain.terminal {
+        Terminal::Http(Http { routes: RouteSource::Dynamic(name), .. }) => Some(name),
+        _ => None,
+    }
 }
 
-fn dispatcher(state: &State) -> Listener {
-    let chain = |name: &str, port, cluster: &str| Chain {
-        name: name.into(),
-        condition: ChainMatch { destination_port: port, ..ChainMatch::default() },
-        terminal: Terminal::Tcp { cluster: cluster.into() },
-        origin: None,
+/// What a route configuration is about.
+enum Wanted {
+    /// Every service of the egress listener at a port, at any port of its own.
+    Everything(u16),
+    /// Every service that has a port.
+    Port(u16),
+    /// One service's port.
+    Service(Arc<Service>, u16),
+}
+
+impl Wanted {
+    fn route(&self, site: Site<'_>, name: &str) -> Option<RouteSlice> {
+        let exit = |port| Some(Exit { site, egress: site.scope.at_port(port)? });
+        Some(match self {
+            Self::Everything(port) => exit(*port)?.of_everything(name),
+            Self::Port(port) => exit(*port)?.of_port(*port),
+            Self::Service(service, port) => exit(*port)?.of_service(service, *port),
+        })
+    }
+}
+
+/// Opens listeners for services.
+struct Opener<'a> {
+    site: Site<'a>,
+    entries: Entries,
+    wanted: BTreeMap<String, Wanted>,
+}
+
+/// Where one egress listener listens.
+#[derive(Clone, Copy)]
+struct Binding {
+    /// None is where each service has its addresses.
+    at: Option<IpAddr>,
+    is_bound: bool,
+}
+
+impl<'a> Opener<'a> {
+    fn open(&mut self, egress: &'a Egress) {
+        let written = self.site.scope.listener(egress);
+        let binding = self.binding(egress);
+        if let Some(port) = written.and_then(|written| written.port.as_ref()) {
+            let port = Port {
+                number: port.number,
+                name: port.name.clone(),
+                protocol: port.protocol,
+                target: TargetPort::Number(port.number),
+            };
+            for import in egress.services.iter() {
+                self.open_port(Exit { site: self.site, egress }, binding, import, &port);
+            }
+            return;
+        }
+        // A place that an egress listener names belongs to its services alone.
+        self.entries.lock();
+        for import in egress.services.iter() {
+            for port in import.ports() {
+                self.open_port(Exit { site: self.site, egress }, binding, import, port);
+            }
+        }
+    }
+
+    fn binding(&self, egress: &Egress) -> Binding {
+        let written = self.site.scope.listener(egress);
+        let is_bound =
+            !self.site.is_captured() || written.is_some_and(|w| w.capture_mode == CaptureMode::None);
+        // Of a service's own addresses those of a local mesh can be bound.
+        let loopback = is_bound && self.site.proxy.local.is_none();
+        let at = written.and_then(|written| written.bind);
+        Binding { at: at.or(loopback.then_some(self.site.loopback())), is_bound }
+    }
+
+    fn open_port(&mut self, exit: Exit<'_>, binding: Binding, import: &Import, port: &Port) {
+        if port.protocol == Protocol::Udp || !self.may_listen(binding, port) {
+            return;
+        }
+        let service = &import.service;
+        let ips = match binding.at {
+            Some(_) => Vec::new(),
+            None => self.site.state.virtual_ips(service, self.site.proxy),
+        };
+        if port.protocol.is_http() {
+            let additional = if self.site.proxy.local.is_some() { ips } else { Vec::new() };
+            self.open_shared(binding, port, additional);
+            return;
+        }
+        if port.protocol == Protocol::Auto && self.site.proxy.local.is_some() && !ips.is_empty() {
+            // Where every host has to be asked for by name, the shared listener knows this one too.
+            self.open_shared(binding, port, Vec::new());
+        }
+        for (at, network) in self.places(binding, import, port, &ips) {
+            self.open_own(exit, Spot { at, network, binding }, import, port);
+        }
+    }
+
+    fn may_listen(&self, binding: Binding, port: &Port) -> bool {
+        if binding.is_bound {
+            return self.site.proxy.may_bind(port.number);
+        }
+        // Where captured connections arrive, nothing else is listened for at every address.
+        let settings = &self.site.state.settings;
+        let is_reserved = [settings.outbound_port, settings.inbound_port].contains(&port.number);
+        binding.at.is_some() || !port.protocol.is_http() || !is_reserved
+    }
+
+    /// Where connections to a port that is not known to be HTTP arrive, each with the service's network if the
+    /// place takes more than that.
+    fn places(
+        &self,
+        binding: Binding,
+        import: &Import,
+        port: &Port,
+        ips: &[IpAddr],
+    ) -> Vec<(At, Option<Network>)> {
+        if let Some(at) = binding.at {
+            return vec![(At::Ip(at), None)];
+        }
+        let service = &import.service;
+        let mut places: Vec<(At, Option<Network>)> = ips.iter().map(|ip| (At::Ip(*ip), None)).collect();
+        if !binding.is_bound {
+            let networks = service.addresses.iter().filter(|network| !network.is_single());
+            places.extend(networks.map(|network| (At::Any, Some(*network))));
+        }
+        if !places.is_empty() {
+            return places;
+        }
+        // Clients connect to such workloads themselves, and bytes do not say which service they are for.
+        if service.resolution == Resolution::Headless && !binding.is_bound {
+            return self.instances(service, port);
+        }
+        vec![(At::Any, None)]
+    }
+
+    /// The workloads of a service by their addresses, the proxy's own left out.
+    fn instances(&self, service: &Service, port: &Port) -> Vec<(At, Option<Network>)> {
+        let listening = service.instances.iter().filter(|instance| instance.ports.contains_key(&port.number));
+        let addresses = listening.filter_map(|instance| instance.address.parse().ok());
+        addresses
+            .filter(|address| !self.site.proxy.addresses.contains(address))
+            .map(|address| (At::Ip(address), None))
+            .collect()
+    }
+
+    /// Opens the listener of every service's requests at a port.
+    fn open_shared(&mut self, binding: Binding, port: &Port, additional: Vec<IpAddr>) {
+        let number = port.number;
+        let name = number.to_string();
+        let place = Place { at: binding.at.map_or(At::Any, At::Ip), port: number };
+        // Connections made to us are meant for us; captured ones may be anything.
+        let looks = !binding.is_bound;
+        let is_proxy = port.protocol == Protocol::HttpProxy;
+        let wanted = if is_proxy { Wanted::Everything(number) } else { Wanted::Port(number) };
+        self.wanted.entry(name.clone()).or_insert(wanted);
+        let chains = vec![http_chain(self.site, place, looks, name)];
+        let protocol = if is_proxy { Protocol::HttpProxy } else { Protocol::Http };
+        self.entries.open(place, Opening { protocol, is_bound: binding.is_bound, chains, additional });
+    }
+
+    /// Opens the listener of one service's port.
+    fn open_own(&mut self, exit: Exit<'_>, spot: Spot, import: &Import, port: &Port) {
+        let place = Place { at: spot.at, port: port.number };
+        let is_shared = spot.at == At::Any && !spot.binding.is_bound;
+        let mut chains = tcp::chains(&Entrance { exit, import, port, network: spot.network, is_shared });
+        if port.protocol == Protocol::Auto {
+            // Behind an address of its own a service needs no choice by host.
+            let (name, wanted) = match spot.at {
+                At::Any => (port.number.to_string(), Wanted::Port(port.number)),
+                At::Ip(_) => (
+                    outbound::service_route(&import.service.host, port.number),
+                    Wanted::Service(import.service.clone(), port.number),
+                ),
+            };
+            chains.push(http_chain(self.site, place, true, name.clone()));
+            self.wanted.entry(name).or_insert(wanted);
+        }
+        let is_bound = spot.binding.is_bound;
+        let opening = Opening { protocol: port.protocol, is_bound, chains, additional: Vec::new() };
+        self.entries.open(place, opening);
+    }
+}
+
+/// One place of a service's port.
+#[derive(Clone, Copy)]
+struct Spot {
+    at: At,
+    network: Option<Network>,
+    binding: Binding,
+}
+
+/// The address of a place. The shared listener of a local mesh is Istio's wildcard one with another bind.
+fn address(site: Site<'_>, place: Place, is_bound: bool) -> SocketAddr {
+    let ip = match (place.at, site.proxy.local) {
+        (At::Ip(ip), _) => ip,
+        (At::Any, Some(local)) if is_bound => local.outbound().into(),
+        (At::Any, _) => site.any(),
     };
+    SocketAddr::new(ip, place.port)
+}
+
+fn name(site: Site<'_>, place: Place) -> String {
+    let ip = match place.at {
+        At::Any => site.any(),
+        At::Ip(ip) => ip,
+    };
+    format!("{ip}_{}", place.port)
+}
+
+fn listener(site: Site<'_>, place: Place, entry: Entry) -> Listener {
+    // What takes every connection stands apart, so that one which fails half of another chain's conditions comes
+    // there.
+    let (rest, mut chains): (Vec<Chain>, Vec<Chain>) =
+        entry.chains.into_iter().partition(|chain| chain.condition == ChainMatch::default());
+    let mut default_chain = rest.into_iter().next();
+    if chains.is_empty() {
+        chains.extend(default_chain.take());
+    } else if default_chain.is_none() && !entry.is_bound {
+        default_chain = Some(unmatched(site));
+    }
+    let looks = chains.iter().any(|chain| chain.condition.is_http);
+    let other = site.other_any().filter(|_| place.at == At::Any && !entry.is_bound);
+    let additional = entry.additional.into_iter().chain(other).map(|ip| SocketAddr::new(ip, place.port));
     Listener {
-        name: "virtualOutbound".into(),
-        address: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), CAPTURE),
-        additional: Vec::new(),
-        arrival: Arrival::CapturedDispatch,
+        name: name(site, place),
+        address: address(site, place, entry.is_bound),
+        additional: additional.collect(),
+        arrival: if entry.is_bound { Arrival::Bound } else { Arrival::HandedOver },
         side: Side::Outbound,
-        sniffs_http: Sniffing::Off,
-        chains: vec![
-            // A connection made to the capturing port itself would come back for ever.
-            chain("virtualOutbound-blackhole", Some(CAPTURE), BLACK_HOLE),
-            chain("virtualOutbound-catchall-tcp", None, catch_all(state)),
-        ],
-        default_chain: None,
+        sniffs_http: if looks { Sniffing::AllBut(Vec::new()) } else { Sniffing::Off },
+        chains,
+        default_chain,
+        manner: site.manner(),
         origin: None,
     }
 }
 
-fn http_proxy(proxy: &Proxy, ip: IpAddr, port: u16) -> Listener {
-    let name = format!("{ip}_{port}");
+/// The listener of captured connections: it hands each over to the listener of where it was for, if there is one.
+fn dispatcher(site: Site<'_>) -> Listener {
+    let chain = |name: &str, condition, terminal| Chain {
+        name: name.into(),
+        condition,
+        tls: None,
+        terminal,
+        origin: None,
+    };
+    let port = site.state.settings.outbound_port;
+    let to_itself = ChainMatch { destination_port: Some(port), ..ChainMatch::default() };
+    // A connection made to the capturing port itself would come back for ever.
+    let mut chains = vec![chain("virtualOutbound-blackhole", to_itself, Terminal::Tcp(Tcp::to(BLACK_HOLE)))];
+    let by_name = unknown::policy(site) == OutboundMode::AllowAnyDynamicDns;
+    if by_name {
+        let condition = ChainMatch { is_http: true, ..ChainMatch::default() };
+        chains.push(chain(
+            "virtualOutbound-catchall-http",
+            condition,
+            Terminal::Http(unknown::requests(site)),
+        ));
+    }
+    let rest = Terminal::Tcp(Tcp::to(unknown::cluster(site)));
+    chains.push(chain("virtualOutbound-catchall-tcp", ChainMatch::default(), rest));
     Listener {
+        name: "virtualOutbound".into(),
+        address: SocketAddr::new(site.any(), port),
+        additional: site.other_any().map(|ip| SocketAddr::new(ip, port)).into_iter().collect(),
+        arrival: Arrival::CapturedDispatch,
+        side: Side::Outbound,
+        sniffs_http: if by_name { Sniffing::AllBut(vec![port]) } else { Sniffing::Off },
+        chains,
+        default_chain: None,
+        manner: site.manner(),
+        origin: None,
+    }
+}
+
+/// The listener that takes requests for any host, where the proxy has one.
+fn http_proxy(site: Site<'_>) -> Option<Listener> {
+    let port = site.proxy.http_proxy_port.or(site.state.settings.http_proxy_port)?;
+    let ip = site.proxy.local.map_or(site.loopback(), |local| local.outbound().into());
+    let place = Place { at: At::Ip(ip), port };
+    Some(Listener {
+        name: name(site, place),
         address: SocketAddr::new(ip, port),
         additional: Vec::new(),
         arrival: Arrival::Bound,
         side: Side::Outbound,
         sniffs_http: Sniffing::Off,
-        chains: vec![http_chain(proxy, &name, false, outbound::HTTP_PROXY.to_owned())],
+        chains: vec![http_chain(site, place, false, outbound::HTTP_PROXY.to_owned())],
         default_chain: None,
+        manner: site.manner(),
         origin: None,
-        name,
-    }
+    })
 }
 
-/// An address and port that some service is found at; None is any address.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    ip: Option<IpAddr>,
-    port: u16,
-}
-
-/// What services want of one place.
-#[derive(Default)]
-struct Draft {
-    /// Whether requests are routed by host.
-    is_shared: bool,
-    /// The service whose requests are routed here, by the port's RDS name.
-    sniffed: Option<Arc<Service>>,
-    tcp: Option<Target>,
-    networks: BTreeMap<Network, Target>,
-    server_names: BTreeMap<String, Target>,
-    /// More addresses of the shared listener.
-    additional: Vec<IpAddr>,
-}
-
-#[derive(Clone)]
-struct Target {
-    cluster: String,
-    origin: Origin,
-}
-
-/// What services want, by place.
-#[derive(Default)]
-struct Drafts(BTreeMap<Place, Draft>);
-
-impl Drafts {
-    fn at(&mut self, ip: Option<IpAddr>, port: u16) -> &mut Draft {
-        self.0.entry(Place { ip, port }).or_default()
-    }
-
-    fn add(&mut self, proxy: &Proxy, service: &Arc<Service>, port: &Port, ips: &[IpAddr]) {
-        let number = port.number;
-        let target =
-            Target { cluster: cluster_name(number, "", &service.host), origin: service.origin.clone() };
-        match port.protocol {
-            Protocol::Udp => {}
-            protocol if protocol.is_http() => {
-                let shared = self.at(None, number);
-                shared.is_shared = true;
-                if proxy.local.is_some() {
-                    shared.additional.extend(ips);
-                }
-            }
-            Protocol::Auto if ips.is_empty() && proxy.interception == Interception::None => {
-                let alone = self.at(None, number);
-                alone.sniffed.get_or_insert_with(|| service.clone());
-                alone.tcp.get_or_insert(target);
-            }
-            Protocol::Auto if ips.is_empty() => {
-                let shared = self.at(None, number);
-                shared.is_shared = true;
-                shared.tcp.get_or_insert(target);
-            }
-            Protocol::Auto => {
-                // Where every host has to be asked for by name, the shared listener knows this one too.
-                if proxy.local.is_some() {
-                    self.at(None, number).is_shared = true;
-                }
-                for ip in ips {
-                    let own = self.at(Some(*ip), number);
-                    own.sniffed.get_or_insert_with(|| service.clone());
-                    own.tcp.get_or_insert_with(|| target.clone());
-                }
-            }
-            protocol => self.add_tcp(proxy, (service, number), protocol, ips, target),
-        }
-    }
-
-    fn add_tcp(
-        &mut self,
-        proxy: &Proxy,
-        (service, port): (&Service, u16),
-        protocol: Protocol,
-        ips: &[IpAddr],
-        target: Target,
-    ) {
-        for ip in ips {
-            self.at(Some(*ip), port).tcp.get_or_insert_with(|| target.clone());
-        }
-        let mut has_networks = false;
-        if proxy.interception != Interception::None {
-            for network in service.addresses.iter().filter(|network| !network.is_single()) {
-                has_networks = true;
-                self.at(None, port).networks.entry(*network).or_insert_with(|| target.clone());
-            }
-        }
-        if !ips.is_empty() || has_networks {
-            return;
-        }
-        // Captured connections may be for anyone, so the name a TLS client asks for tells them apart.
-        let is_tls = matches!(protocol, Protocol::Https | Protocol::Tls);
-        if is_tls && proxy.interception != Interception::None {
-            let name = service.host.as_str().to_owned();
-            self.at(None, port).server_names.entry(name).or_insert(target);
-        } else {
-            self.at(None, port).tcp.get_or_insert(target);
-        }
-    }
-}
-
-fn drafts(state: &State, proxy: &Proxy) -> Drafts {
-    let captured = proxy.interception != Interception::None;
-    let mut drafts = Drafts::default();
-    for service in state.services.by_host.values() {
-        // Of a service's own addresses those of a local mesh can be bound, and captured ones are not.
-        let has_ips = captured || proxy.local.is_some();
-        let ips = if has_ips { state.virtual_ips(service, proxy) } else { Vec::new() };
-        for port in service.ports.iter().filter(|port| captured || proxy.may_bind(port.number)) {
-            drafts.add(proxy, service, port, &ips);
-        }
-    }
-    drafts
-}
-
-impl Draft {
-    fn routes(&self, state: &State, proxy: &Proxy, place: Place) -> Option<RouteSlice> {
-        if self.is_shared {
-            return Some(outbound::of_port(state, proxy, place.port));
-        }
-        let service = self.sniffed.as_ref()?;
-        Some(outbound::of_service(state, proxy, service, place.port))
-    }
-
-    fn listener(&self, state: &State, proxy: &Proxy, place: Place) -> Listener {
-        let bound = bind(proxy);
-        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let ip = place.ip.or(bound).unwrap_or(any);
-        // The shared listener of a local mesh is Istio's wildcard one with another bind.
-        let named = if proxy.local.is_some() { place.ip.unwrap_or(any) } else { ip };
-        let name = format!("{named}_{}", place.port);
-        // Connections made to us are meant for us; captured ones may be anything.
-        let sniffs = self.is_shared && bound.is_none() || self.sniffed.is_some() && !self.is_shared;
-        let mut chains = Vec::new();
-        if self.is_shared {
-            chains.push(http_chain(proxy, &name, sniffs, place.port.to_string()));
-        } else if let Some(service) = &self.sniffed {
-            let routes = outbound::service_route(&service.host, place.port);
-            chains.push(http_chain(proxy, &name, sniffs, routes));
-        }
-        for (network, target) in &self.networks {
-            let condition = ChainMatch { destinations: vec![*network], ..ChainMatch::default() };
-            chains.push(tcp_chain(target, condition));
-        }
-        for (host, target) in &self.server_names {
-            let condition = ChainMatch { server_names: vec![host.clone()], ..ChainMatch::default() };
-            chains.push(tcp_chain(target, condition));
-        }
-        let mut default_chain = self.tcp.as_ref().map(|target| tcp_chain(target, ChainMatch::default()));
-        if chains.is_empty() {
-            chains.extend(default_chain.take());
-        } else if default_chain.is_none() && bound.is_none() {
-            default_chain = Some(unmatched(state));
-        } else if !sniffs && self.is_shared {
-            // The HTTP chain already takes every connection.
-            default_chain = None;
-        }
-        Listener {
-            address: SocketAddr::new(ip, place.port),
-            additional: self.additional.iter().map(|ip| SocketAddr::new(*ip, place.port)).collect(),
-            arrival: if bound.is_some() { Arrival::Bound } else { Arrival::HandedOver },
-            side: Side::Outbound,
-            sniffs_http: if sniffs { Sniffing::AllBut(Vec::new()) } else { Sniffing::Off },
-            chains,
-            default_chain,
-            origin: None,
-            name,
-        }
-    }
-}
-
-fn http_chain(proxy: &Proxy, listener: &str, is_http: bool, routes: String) -> Chain {
+fn http_chain(site: Site<'_>, place: Place, is_http: bool, routes: String) -> Chain {
     Chain {
         name: String::new(),
         condition: ChainMatch { is_http, ..ChainMatch::default() },
+        tls: None,
         terminal: Terminal::Http(Http {
+            stat_prefix: format!("outbound_{}", name(site, place)),
+            forwards_by_dns: unknown::resolves_names(site) || site.scope.resolves_names,
+            keeps_sessions: site.scope.keeps_sessions,
+            takes_tunnels: site.proxy.local.is_some() && routes == outbound::HTTP_PROXY,
             routes: RouteSource::Dynamic(routes),
-            stat_prefix: format!("outbound_{listener}"),
-            forwards_by_dns: proxy.local.is_some(),
         }),
         origin: None,
     }
 }
 
-fn tcp_chain(target: &Target, condition: ChainMatch) -> Chain {
-    Chain {
-        name: String::new(),
-        condition,
-        terminal: Terminal::Tcp { cluster: target.cluster.clone() },
-        origin: Some(target.origin.clone()),
-    }
-}
-
 /// For captured connections that no chain of a listener takes.
-fn unmatched(state: &State) -> Chain {
+fn unmatched(site: Site<'_>) -> Chain {
     Chain {
         name: "PassthroughFilterChain".into(),
         condition: ChainMatch::default(),
-        terminal: Terminal::Tcp { cluster: catch_all(state).into() },
+        tls: None,
+        terminal: Terminal::Tcp(Tcp::to(unknown::cluster(site))),
         origin: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

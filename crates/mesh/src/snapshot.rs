@@ -1,79 +1,55 @@
 //! The whole mesh at one moment, immutable and cheap to clone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use api::{Gateway, ResourceSet, Valid};
+use api::{ResourceSet, Sidecar, Valid};
 use base::{Digest, Host, Issue, Place, Severity};
 
+use crate::claim::Claims;
 use crate::destination_rule::HostRules;
+use crate::endpoint::Position;
+use crate::outward::Outward;
 use crate::proxy::Proxy;
-use crate::service::{Port, Service, Services};
+use crate::scope::Scope;
+use crate::secret::Secrets;
+use crate::service::{Resolution, Service};
 use crate::settings::Settings;
+use crate::site::Site;
+use crate::state::{Own, State};
 use crate::virtual_service::Bound;
-use crate::{address, destination_rule, reference, service, virtual_service};
+use crate::{address, endpoint, locality, reference, service, virtual_service};
 
 /// Everything configured, resolved as far as it does not depend on who asks.
 #[derive(Clone, Debug, Default)]
-pub struct Snapshot(pub(crate) Arc<State>);
+pub struct Snapshot(Arc<Whole>);
 
 #[derive(Debug, Default)]
-pub(crate) struct State {
-    pub(crate) settings: Settings,
-    pub(crate) services: Services,
-    pub(crate) rules: HostRules,
-    /// Oldest first.
-    pub(crate) virtual_services: Vec<Arc<Bound>>,
-    /// Oldest first.
-    pub(crate) gateways: Vec<Arc<Valid<Gateway>>>,
-    pub(crate) claims: Claims,
-    addresses: BTreeMap<Host, u8>,
-    issues: Vec<Issue>,
+struct Whole {
+    state: State,
+    /// What may be reached, by namespace and Sidecar; made when somebody first asks.
+    scopes: Memo<(String, Option<String>), Scope>,
+    /// What many proxies are told alike, by what it depends on.
+    outward: Memo<Digest, Outward>,
 }
 
-/// The VirtualServices for sidecars (indices), by each host they claim, oldest first.
-#[derive(Debug, Default)]
-pub(crate) struct Claims(BTreeMap<Host, Vec<usize>>);
+/// Values that are made once, when first asked for.
+#[derive(Debug)]
+struct Memo<K, V>(Mutex<BTreeMap<K, Arc<OnceLock<Arc<V>>>>>);
 
-impl Claims {
-    fn new(bound: &[Arc<Bound>]) -> Self {
-        let mut claims = Self::default();
-        for (index, bound) in bound.iter().enumerate().filter(|(_, bound)| bound.is_for_mesh()) {
-            for host in &bound.hosts {
-                let claimants = claims.0.entry(host.clone()).or_default();
-                if claimants.last() != Some(&index) {
-                    claimants.push(index);
-                }
-            }
-        }
-        claims
-    }
-
-    /// The claimed hosts, with who claims them.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Host, &[usize])> {
-        self.0.iter().map(|(host, claimants)| (host, claimants.as_slice()))
-    }
-
-    /// Who routes for a service's host: those who name it, else those with the longest wildcard over it; with
-    /// the name it is claimed under.
-    pub(crate) fn of(&self, host: &Host) -> Option<(&Host, &[usize])> {
-        if let Some((name, claimants)) = self.0.get_key_value(host) {
-            return Some((name, claimants));
-        }
-        destination_rule::wildcards(&self.0)
-            .filter(|(wildcard, _)| wildcard.covers(host))
-            .max_by_key(|(wildcard, _)| wildcard.as_str().len())
-            .map(|(wildcard, claimants)| (wildcard, claimants.as_slice()))
+impl<K, V> Default for Memo<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
     }
 }
 
-/// A port of a workload that some service leads to.
-#[derive(Clone, Debug)]
-pub(crate) struct Own {
-    pub(crate) service: Arc<Service>,
-    pub(crate) port: Port,
-    /// The workload's own port.
-    pub(crate) target: u16,
+impl<K: Ord, V> Memo<K, V> {
+    /// The value of a key; who asks meanwhile for the same waits, who asks for another does not.
+    fn of(&self, key: K, make: impl FnOnce() -> V) -> Arc<V> {
+        let cell = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
+        cell.get_or_init(|| Arc::new(make())).clone()
+    }
 }
 
 impl Snapshot {
@@ -82,7 +58,7 @@ impl Snapshot {
         let mut issues = Vec::new();
         let services = service::gather(set, settings, &mut issues);
         let none = BTreeMap::new();
-        let before = previous.map_or(&none, |previous| &previous.0.addresses);
+        let before = previous.map_or(&none, |previous| &previous.state().addresses);
         let concrete = services.by_host.keys().filter(|host| !host.is_wildcard());
         let (addresses, left_out) = address::assign(before, concrete);
         issues.extend(
@@ -90,88 +66,143 @@ impl Snapshot {
         );
         let virtual_services = virtual_service::gather(set, settings);
         let mut gateways: Vec<_> = set.gateways().cloned().collect();
-        gateways.sort_by_key(|gateway| crate::age(gateway.meta()));
+        gateways.sort_by_cached_key(|gateway| crate::age(gateway.meta()));
+        let sidecars = sidecars(set);
         let mut state = State {
             settings: settings.clone(),
-            rules: HostRules::gather(set, settings),
+            rules: HostRules::gather(set, settings, &mut issues),
+            secrets: Arc::new(Secrets::gather(set)),
             claims: Claims::new(&virtual_services),
+            telling_labels: telling_labels(&virtual_services, &sidecars),
+            is_node_telling: endpoint::depends_on_node(services.by_host.values()),
             services,
             virtual_services,
+            sidecars,
             gateways,
             addresses,
             issues,
         };
-        let found = reference::check(&state);
+        state.rules.telling_labels(&mut state.telling_labels);
+        let preferred = &settings.traffic.locality.failover_priority;
+        state.telling_labels.extend(preferred.iter().map(|label| locality::key(label).to_owned()));
+        state.telling_labels.extend(locality::TELLING.map(str::to_owned));
+        let gateways = state.gateways.iter().flat_map(|gateway| gateway.selector.0.keys());
+        state.telling_labels.extend(gateways.cloned());
+        let found = reference::check(&state, set);
         state.issues.extend(found);
-        Snapshot(Arc::new(state))
+        Snapshot::of(state)
     }
 
     /// An empty snapshot that remembers local addresses, as a start for [`Snapshot::next`].
     pub fn with_addresses(addresses: BTreeMap<Host, u8>) -> Snapshot {
-        Snapshot(Arc::new(State { addresses, ..State::default() }))
+        Snapshot::of(State { addresses, ..State::default() })
+    }
+
+    fn of(state: State) -> Snapshot {
+        Snapshot(Arc::new(Whole { state, scopes: Memo::default(), outward: Memo::default() }))
     }
 
     /// What is to be said about the resources together: hosts claimed twice, destinations nobody defines.
     pub fn issues(&self) -> &[Issue] {
-        &self.0.issues
+        &self.0.state.issues
     }
 
     /// The slots of services' local addresses (see [`base::LocalNet::service`]).
     pub fn addresses(&self) -> &BTreeMap<Host, u8> {
-        &self.0.addresses
+        &self.0.state.addresses
     }
 
     /// A digest of everything a proxy's view of this snapshot depends on, short of the snapshot itself.
     ///
-    /// Coarser than [`Proxy::scope`]: of the proxy's addresses only the services they belong to count.
+    /// Coarser than [`Proxy::scope`]: of the proxy's addresses only the services they belong to count, of its
+    /// labels only those that some object asks about.
     pub fn scope(&self, proxy: &Proxy) -> Digest {
-        let mut blank = proxy.without_name();
-        blank.addresses.clear();
-        blank.id.ip = std::net::Ipv4Addr::UNSPECIFIED.into();
-        let own = self.0.own(proxy);
-        let own: BTreeSet<_> =
+        let state = &self.0.state;
+        let own = state.own(proxy);
+        let ports: BTreeSet<_> =
             own.iter().map(|own| (&own.service.host, own.port.number, own.target)).collect();
-        Digest::of_value(&(blank, own))
+        // The ports that a Sidecar names are known by the workload's address.
+        let has_ingress = state.sidecar(proxy).is_some_and(|sidecar| !sidecar.ingress.is_empty());
+        let address = has_ingress.then_some(proxy.id.ip);
+        Digest::of_value(&(self.outward_key(proxy, &own), ports, address, &proxy.program_ports))
+    }
+
+    /// A digest of what a proxy is told of everything but its own workload.
+    fn outward_key(&self, proxy: &Proxy, own: &[Own]) -> Digest {
+        let state = &self.0.state;
+        let mut blank = proxy.without_name();
+        blank.labels.0.retain(|key, _| state.telling_labels.contains(key));
+        blank.locality = Position::of(state, proxy).locality().to_owned();
+        blank.program_ports.clear();
+        if !state.is_node_telling {
+            blank.node.clear();
+        }
+        // A proxy of a headless service has no listener for its own address.
+        if own.iter().all(|own| own.service.resolution != Resolution::Headless) {
+            blank.addresses.clear();
+            blank.id.ip = Ipv4Addr::UNSPECIFIED.into();
+        }
+        let has = |is_of: fn(&IpAddr) -> bool| proxy.addresses.iter().any(is_of);
+        let families = (has(IpAddr::is_ipv4), has(IpAddr::is_ipv6));
+        // A gateway listens on the target ports of the services that lead to it.
+        let is_gateway = proxy.is_gateway();
+        let gates: BTreeSet<_> = own
+            .iter()
+            .filter(|_| is_gateway)
+            .map(|own| (&own.service.host, own.port.number, own.target))
+            .collect();
+        let sidecar = state.sidecar(proxy).map(|sidecar| sidecar.key().to_string());
+        Digest::of_value(&(blank, families, gates, sidecar))
+    }
+
+    /// Everything that is resolved.
+    pub(crate) fn state(&self) -> &State {
+        &self.0.state
+    }
+
+    /// What a proxy is told of everything but its own workload.
+    pub(crate) fn outward(&self, site: Site<'_>) -> Arc<Outward> {
+        let key = self.outward_key(site.proxy, &site.state.own(site.proxy));
+        self.0.outward.of(key, || Outward::new(site))
+    }
+
+    /// What a proxy may reach.
+    pub(crate) fn reach(&self, proxy: &Proxy) -> Arc<Scope> {
+        let state = &self.0.state;
+        let sidecar = state.sidecar(proxy);
+        let key = (proxy.namespace.clone(), sidecar.map(|sidecar| sidecar.key().to_string()));
+        self.0.scopes.of(key, || Scope::new(state, &proxy.namespace, sidecar.cloned()))
     }
 }
 
-impl State {
-    /// The ports of a proxy's own workload, ordered by service and port. A workload belongs to a service by its
-    /// address, else by its labels.
-    pub(crate) fn own(&self, proxy: &Proxy) -> Vec<Own> {
-        let mut own = Vec::new();
-        for service in self.services.around(&proxy.addresses, &proxy.namespace) {
-            let here =
-                |address: &str| address.parse().is_ok_and(|address| proxy.addresses.contains(&address));
-            let instance = service.instances.iter().find(|instance| here(&instance.address));
-            let selected = service.name.namespace == proxy.namespace
-                && service.selector.as_ref().is_some_and(|selector| selector.selects(&proxy.labels));
-            if instance.is_none() && !selected {
-                continue;
-            }
-            for port in &service.ports {
-                let target = match instance {
-                    Some(instance) => instance.ports.get(&port.number).copied(),
-                    None => Some(port.target_number()),
-                };
-                if let Some(target) = target.filter(|target| *target != 0) {
-                    own.push(Own { service: service.clone(), port: port.clone(), target });
-                }
-            }
-        }
-        own
+/// The Sidecars of each namespace; those that select workloads first, then the oldest.
+fn sidecars(set: &ResourceSet) -> BTreeMap<String, Vec<Arc<Valid<Sidecar>>>> {
+    let mut all: BTreeMap<String, Vec<Arc<Valid<Sidecar>>>> = BTreeMap::new();
+    for sidecar in set.sidecars() {
+        all.entry(sidecar.meta().namespace.to_string()).or_default().push(sidecar.clone());
     }
+    for of_namespace in all.values_mut() {
+        of_namespace
+            .sort_by_cached_key(|sidecar| (sidecar.workload_selector.is_none(), crate::age(sidecar.meta())));
+    }
+    all
+}
 
-    /// A service's addresses as a proxy's workload sees them.
-    pub(crate) fn virtual_ips(&self, service: &Service, proxy: &Proxy) -> Vec<std::net::IpAddr> {
-        match proxy.local {
-            Some(local) => {
-                let slot = self.addresses.get(&service.host);
-                slot.map(|slot| local.service(*slot).into()).into_iter().collect()
-            }
-            None => service.virtual_ips().collect(),
-        }
-    }
+/// The labels that VirtualServices and Sidecars ask a proxy's workload about.
+fn telling_labels(
+    virtual_services: &[Arc<Bound>],
+    sidecars: &BTreeMap<String, Vec<Arc<Valid<Sidecar>>>>,
+) -> BTreeSet<String> {
+    let requests =
+        virtual_services.iter().flat_map(|bound| &bound.http).flat_map(|source| &source.route.matches);
+    let tcp = virtual_services.iter().flat_map(|bound| &bound.config.tcp).flat_map(|route| &route.matches);
+    let tls = virtual_services.iter().flat_map(|bound| &bound.config.tls).flat_map(|route| &route.matches);
+    let asked = requests
+        .map(|condition| &condition.source_labels)
+        .chain(tcp.map(|condition| &condition.source_labels))
+        .chain(tls.map(|condition| &condition.connection.source_labels))
+        .chain(sidecars.values().flatten().filter_map(|sidecar| sidecar.workload_selector.as_ref()));
+    asked.flat_map(|labels| labels.0.keys()).cloned().collect()
 }
 
 fn no_address(service: &Service) -> Issue {

@@ -1,16 +1,14 @@
 //! What one proxy is to be told of a snapshot.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use base::Labels;
-
+use crate::inbound;
+use crate::outward::Outward;
 use crate::proxy::Proxy;
-use crate::service::Service;
-use crate::slice::{ClusterSlice, Endpoint, EndpointSlice, ListenerSlice, RouteSlice};
+use crate::secret::Credentials;
+use crate::site::Site;
+use crate::slice::{ClusterSlice, EndpointSlice, ListenerSlice, RouteSlice, SecretSlice};
 use crate::snapshot::Snapshot;
-use crate::{cluster, gateway, sidecar};
 
 /// The slices of one proxy; proxies of equal scope share it.
 #[derive(Clone, Debug)]
@@ -19,60 +17,53 @@ pub struct View {
     pub clusters: Arc<ClusterSlice>,
     /// Every listener.
     pub listeners: Arc<ListenerSlice>,
-    routes: BTreeMap<String, Arc<RouteSlice>>,
-    members: BTreeMap<String, Members>,
-}
-
-/// Which workloads a cluster stands for.
-#[derive(Clone, Debug)]
-pub(crate) struct Members {
-    pub(crate) service: Arc<Service>,
-    pub(crate) port: u16,
-    pub(crate) labels: Labels,
+    outward: Arc<Outward>,
+    secrets: Credentials,
 }
 
 /// What a proxy is to be told of a snapshot.
 pub fn view(snapshot: &Snapshot, proxy: &Proxy) -> View {
-    let state = &snapshot.0;
-    let (clusters, members) = cluster::clusters(state, proxy);
-    let (listeners, routes) =
-        if proxy.is_gateway() { gateway::listeners(state, proxy) } else { sidecar::listeners(state, proxy) };
+    let scope = snapshot.reach(proxy);
+    let site = Site { state: snapshot.state(), proxy, scope: &scope };
+    let outward = snapshot.outward(site);
+    let (mut clusters, mut listeners) = (outward.clusters.clone(), outward.listeners.clone());
+    if !proxy.is_gateway() {
+        clusters.extend(inbound::clusters(site).into_iter().map(Arc::new));
+        listeners.extend(inbound::listeners(site).into_iter().map(Arc::new));
+    }
     View {
         clusters: Arc::new(ClusterSlice::new(clusters)),
         listeners: Arc::new(ListenerSlice::new(listeners)),
-        routes: routes.into_iter().map(|route| (route.name.clone(), Arc::new(route))).collect(),
-        members,
+        outward,
+        secrets: Credentials::new(&site.state.secrets, &proxy.namespace, &site.state.settings.system_roots),
     }
 }
 
 impl View {
     /// One route configuration, by its name.
     pub fn route(&self, name: &str) -> Option<Arc<RouteSlice>> {
-        self.routes.get(name).cloned()
+        self.outward.routes.get(name).cloned()
     }
 
     /// Every route configuration that listeners ask for by name, ordered by name.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<RouteSlice>> {
-        self.routes.values()
+        self.outward.routes.values()
     }
 
     /// The endpoints of one cluster that finds them by EDS, by its name.
     pub fn endpoints(&self, cluster: &str) -> Option<Arc<EndpointSlice>> {
-        let members = self.members.get(cluster)?;
-        Some(Arc::new(EndpointSlice::new(cluster, members.endpoints().collect())))
+        let members = self.outward.members.get(cluster)?;
+        Some(Arc::new(EndpointSlice::new(cluster, members.known())))
+    }
+
+    /// What SDS knows under a name that clusters and listeners mention; None where it knows nothing.
+    pub fn secret(&self, name: &str) -> Option<Arc<SecretSlice>> {
+        self.secrets.slice(name).map(Arc::new)
     }
 
     /// The clusters that find their endpoints by EDS, ordered by name.
     pub fn endpoint_names(&self) -> impl Iterator<Item = &str> {
-        self.members.keys().map(String::as_str)
-    }
-}
-
-impl Members {
-    /// The endpoints; EDS takes addresses only, so a workload known by name alone is left out.
-    fn endpoints(&self) -> impl Iterator<Item = Endpoint> {
-        cluster::endpoints(&self.service, self.port, &self.labels)
-            .filter(|endpoint| endpoint.address.parse::<IpAddr>().is_ok())
+        self.outward.members.keys().map(String::as_str)
     }
 }
 

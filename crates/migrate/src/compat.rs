@@ -4,16 +4,20 @@
 //! no labels; fields have the names they had then. What it dropped is dropped here too, with a warning.
 
 mod ingress;
+mod made;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::document::{Comments, Document, Part};
+use crate::document::{Document, Part};
 use crate::input::Item;
+use crate::json::{is_pseudo, object, text, text_match, texts};
 use crate::legacy::{Abort, AbortError, Balancer, EgressRule, Legacy, Old, Policy, RouteRule, Text};
 use crate::read::Log;
+
+use made::document;
 
 /// Converts everything: DestinationRules of policies, VirtualServices, ServiceEntries, DestinationRules that routes
 /// need, Gateways; then what is of no old kind.
@@ -100,28 +104,6 @@ fn sorted_rules<'l>(legacy: &[&'l Legacy]) -> Vec<&'l Old<RouteRule>> {
         .collect();
     crate::legacy::by_precedence(&mut rules);
     rules
-}
-
-/// An object with its keys in alphabetical order, as that converter's JSON had them.
-fn document(kind: &str, (namespace, name): (&str, &str), spec: Value, parts: Vec<Part>) -> Document {
-    let value = json!({
-        "apiVersion": "networking.istio.io/v1alpha3",
-        "kind": kind,
-        "metadata": {"creationTimestamp": null, "name": name, "namespace": namespace},
-        "spec": sorted(spec),
-    });
-    Document::made(value, Comments::new(), parts)
-}
-
-fn sorted(value: Value) -> Value {
-    match value {
-        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
-        Value::Object(map) => {
-            let map: BTreeMap<String, Value> = map.into_iter().map(|(k, v)| (k, sorted(v))).collect();
-            Value::Object(map.into_iter().collect())
-        }
-        other => other,
-    }
 }
 
 fn report_rule(rule: &Old<RouteRule>, log: &Log) {
@@ -234,15 +216,6 @@ fn subset(policy: &Old<Policy>) -> Value {
     Value::Object(subset)
 }
 
-/// A map of the fields that have a value.
-pub(crate) fn object<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
-    fields
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-        .collect::<Map<_, _>>()
-        .into()
-}
-
 fn count(n: u32) -> Option<Value> {
     (n != 0).then(|| n.into())
 }
@@ -333,20 +306,6 @@ fn matching(headers: &[(String, Text)]) -> Value {
     condition.into()
 }
 
-/// Whether a header's name stands for a part of the request that is no header.
-pub(crate) fn is_pseudo(name: &str) -> bool {
-    matches!(name, "authority" | "method" | "scheme" | "uri")
-}
-
-/// A condition on text, which both APIs write alike.
-pub(crate) fn text_match(text: &Text) -> Value {
-    match text {
-        Text::Exact(text) => json!({"exact": text}),
-        Text::Prefix(text) => json!({"prefix": text}),
-        Text::Regex(text) => json!({"regex": text}),
-    }
-}
-
 /// A percentage without its fraction; zero was not written.
 fn percent(percent: f64) -> Option<Value> {
     // Reading it kept it between 0 and 100.
@@ -372,16 +331,6 @@ fn abort(abort: &Abort) -> Value {
 fn delay(delay: crate::legacy::Delay) -> Option<Value> {
     let fixed = delay.fixed?;
     Some(object([("percent", percent(delay.percent)), ("fixedDelay", Some(duration(fixed)))]))
-}
-
-/// Text that is there.
-pub(crate) fn text(text: &str) -> Option<Value> {
-    (!text.is_empty()).then(|| text.into())
-}
-
-/// Texts, if there are any.
-pub(crate) fn texts(texts: &[String]) -> Option<Value> {
-    (!texts.is_empty()).then(|| json!(texts))
 }
 
 fn service_entries(old: &Old<EgressRule>, log: &Log) -> Vec<Document> {

@@ -9,11 +9,13 @@ use serde_json::Value as Json;
 
 use crate::document::{Comments, Document};
 use crate::field::Fields;
-use crate::legacy::{self, Legacy, Source};
+use crate::legacy::{self, Dialect, Legacy, Source};
 use crate::read::Log;
 
 /// The most bytes a file may have.
 const MAX_BYTES: usize = 10 * 1024 * 1024;
+/// The most values a file may hold, whatever number of documents they are in.
+const MAX_VALUES: usize = 1_000_000;
 
 /// One document of the input that was not refused.
 #[derive(Clone, Debug)]
@@ -33,16 +35,23 @@ impl Item {
 }
 
 /// Reads the files in the order given; what is wrong goes to the log.
-pub(crate) fn read(files: &[(Arc<str>, &[u8])], log: &Log) -> Vec<Item> {
-    let mut reader = Reader { log, items: Vec::new(), seen: BTreeMap::new(), loose: Vec::new() };
+pub(crate) fn read(files: &[(Arc<str>, &[u8])], dialect: Dialect, log: &Log) -> Vec<Item> {
+    let mut reader = Reader { log, dialect, items: Vec::new(), seen: BTreeMap::new(), loose: Vec::new() };
     for (file, bytes) in files {
         reader.file(file, bytes);
     }
     reader.items
 }
 
+/// How many values a tree has; its depth is bounded by whoever read it.
+fn values(node: &Node) -> usize {
+    let inner = node.entries().iter().map(|entry| &entry.node).chain(node.items()).map(values);
+    inner.fold(1, usize::saturating_add)
+}
+
 struct Reader<'a> {
     log: &'a Log,
+    dialect: Dialect,
     items: Vec<Item>,
     /// Where each rule was seen first.
     seen: BTreeMap<String, Place>,
@@ -67,8 +76,9 @@ impl Reader<'_> {
                 return self.fault(file, Fault { code: "not-utf8", at, message });
             }
         };
+        let mut left = MAX_VALUES;
         for piece in pieces(text.as_bytes()) {
-            self.piece(file, piece);
+            self.piece(file, piece, &mut left);
         }
         let loose = std::mem::take(&mut self.loose);
         if loose.is_empty() {
@@ -84,7 +94,10 @@ impl Reader<'_> {
         }
     }
 
-    fn piece(&mut self, file: &Arc<str>, piece: Piece<'_>) {
+    fn piece(&mut self, file: &Arc<str>, piece: Piece<'_>, left: &mut usize) {
+        if *left == 0 {
+            return;
+        }
         let control = |c: char| (c < ' ' && !matches!(c, '\t' | '\n' | '\r')) || c == '\u{7f}';
         let text = piece.text();
         if let Some(offset) = text.find(control) {
@@ -103,14 +116,20 @@ impl Reader<'_> {
             self.loose.extend(loaded.comments.into_iter().map(|comment| comment.text));
             return;
         };
+        let Some(rest) = left.checked_sub(values(&root)) else {
+            *left = 0;
+            let message = format!("the file holds more than {MAX_VALUES} values: cut it in parts");
+            return self.fault(file, Fault { code: "too-large", at: root.at, message });
+        };
+        *left = rest;
         let mut source = Source::new(file.clone(), without_marker(text).into(), &root, loaded.comments);
-        if let Some(kind) = legacy::kind_of(&root) {
+        if let Some(kind) = legacy::kind_of(&root, self.dialect) {
             source.head.splice(0..0, std::mem::take(&mut self.loose));
             return self.legacy(kind, &root, source);
         }
         let is_list = root.field("kind").and_then(Node::text).is_some_and(|kind| kind.ends_with("List"));
         let items = root.field("items").map(Node::items).unwrap_or_default();
-        if is_list && items.iter().any(|item| legacy::kind_of(item).is_some()) {
+        if is_list && items.iter().any(|item| legacy::kind_of(item, self.dialect).is_some()) {
             source.head.splice(0..0, std::mem::take(&mut self.loose));
             return self.list(items, piece, source);
         }
@@ -123,7 +142,7 @@ impl Reader<'_> {
         let mut comments = Some((source.head.clone(), source.body.clone()));
         for (index, item) in items.iter().enumerate() {
             let (head, body) = comments.take().unwrap_or_default();
-            if let Some(kind) = legacy::kind_of(item) {
+            if let Some(kind) = legacy::kind_of(item, self.dialect) {
                 let mut own = source.item(item);
                 (own.head, own.body) = (head, body);
                 self.legacy(kind, item, own);
@@ -159,7 +178,7 @@ impl Reader<'_> {
 
     fn report_foreign(&self, file: &Arc<str>, root: &Node, object: String) {
         if object.starts_with("Ingress/")
-            && let Some(class) = legacy::foreign_class(root)
+            && let Some(class) = legacy::foreign_class(root, self.dialect)
         {
             self.log.note(Issue {
                 severity: Severity::Warning,
@@ -167,7 +186,10 @@ impl Reader<'_> {
                 place: Place { file: file.clone(), line: root.at.line, column: root.at.column },
                 object,
                 path: "metadata.annotations".into(),
-                message: format!("the Ingress is for {class:?}, not for Istio: it stays as it is"),
+                message: format!(
+                    "the Ingress is for {class:?}, not for {}: it stays as it is",
+                    self.dialect.controller()
+                ),
             });
         }
     }
@@ -206,5 +228,23 @@ impl Reader<'_> {
             path: String::new(),
             message: fault.message,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_too_many_values_is_refused_however_many_documents_it_has() {
+        let document = format!("a: [{}]\n---\n", "1,".repeat(300_000));
+        let text = document.repeat(5);
+        let log = Log::default();
+
+        let items = read(&[("a.yaml".into(), text.as_bytes())], Dialect::Istio, &log);
+
+        let issues = log.into_issues(&[]);
+        let codes: Vec<&str> = issues.iter().map(|issue| issue.code.as_str()).collect();
+        assert_eq!((items.len(), codes), (3, vec!["too-large"]));
     }
 }

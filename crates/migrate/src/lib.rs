@@ -11,8 +11,10 @@ mod compat;
 mod document;
 mod field;
 mod input;
+mod json;
 mod legacy;
 mod modern;
+mod nginx;
 pub mod old;
 mod read;
 
@@ -21,7 +23,9 @@ use std::sync::Arc;
 use base::Issue;
 
 pub use document::{Document, Part};
+pub use nginx::{Annotation, Handling, annotations};
 
+use legacy::Dialect;
 use read::Log;
 
 /// How to convert.
@@ -32,6 +36,8 @@ pub enum Mode {
     /// So that the new objects do what the old ones did.
     #[default]
     Modern,
+    /// Ingresses written for ingress-nginx, so that the new objects do what nginx did; nothing else is converted.
+    NginxIngress,
 }
 
 /// What a conversion gives.
@@ -76,10 +82,12 @@ pub fn convert<B: AsRef<[u8]>>(files: &[(&str, B)], mode: Mode) -> Converted {
     let names: Vec<Arc<str>> = files.iter().map(|(name, _)| Arc::from(*name)).collect();
     let input: Vec<(Arc<str>, &[u8])> =
         names.iter().zip(files).map(|(name, (_, bytes))| (name.clone(), bytes.as_ref())).collect();
-    let items = input::read(&input, &log);
+    let dialect = if mode == Mode::NginxIngress { Dialect::Nginx } else { Dialect::Istio };
+    let items = input::read(&input, dialect, &log);
     let documents = match mode {
         Mode::Compat => compat::convert(&items, &log),
         Mode::Modern => modern::convert(&items, &log),
+        Mode::NginxIngress => nginx::convert(&items, &log),
     };
     Converted { documents, issues: log.into_issues(&names) }
 }

@@ -5,6 +5,7 @@
 //! None here, not the default some proxy had for it.
 
 mod probe;
+mod request;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,44 +14,16 @@ use std::time::Duration;
 use base::Issue;
 
 use crate::input::{self, Item};
-use crate::legacy::{AbortError, Legacy, Old, RouteRule, Service, Target, Text, by_precedence};
-use crate::modern::Host;
+use crate::legacy::{AbortError, Dialect, Legacy, Old, RouteRule, Service, Target, Text, by_precedence};
 use crate::read::Log;
+
+pub use request::{Caller, Request};
+use request::{fits, full};
 
 /// RouteRules by host, in the order they are looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     by_host: BTreeMap<String, Vec<Old<RouteRule>>>,
-}
-
-/// A request as a caller's proxy saw it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Request {
-    /// The full name of the service called.
-    pub host: String,
-    /// The method, in capitals.
-    pub method: String,
-    /// `http` or `https`.
-    pub scheme: String,
-    /// The `Host` header or `:authority`.
-    pub authority: String,
-    /// The path, with its query.
-    pub path: String,
-    /// Headers, names in any case.
-    pub headers: Vec<(String, String)>,
-    /// Who calls.
-    pub caller: Caller,
-}
-
-/// The workload that calls.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Caller {
-    /// The full names of the services it is part of.
-    pub services: Vec<String>,
-    /// Its namespace.
-    pub namespace: String,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
 }
 
 /// What became of a request, and by which rule.
@@ -156,7 +129,7 @@ impl Rules {
         let names: Vec<Arc<str>> = files.iter().map(|(name, _)| Arc::from(*name)).collect();
         let input: Vec<(Arc<str>, &[u8])> =
             names.iter().zip(files).map(|(name, (_, bytes))| (name.clone(), bytes.as_ref())).collect();
-        let items = input::read(&input, &log);
+        let items = input::read(&input, Dialect::Istio, &log);
         let mut rules: Vec<&Old<RouteRule>> = items
             .iter()
             .filter_map(|item| match item {
@@ -178,9 +151,9 @@ impl Rules {
     }
 
     /// Requests that tell the rules apart: for each rule one that satisfies its conditions as far as examples could be
-    /// found, and one for each condition with that one broken.
+    /// found, one for each condition with that one broken, and some that satisfy two.
     pub fn probes(&self) -> Vec<Request> {
-        probe::probes(self.by_host.values().flatten())
+        self.by_host.values().flat_map(|rules| probe::probes(rules)).collect()
     }
 }
 
@@ -246,11 +219,6 @@ pub fn decide(rules: &Rules, request: &Request) -> OldDecision {
     }
 }
 
-/// The full name of a service that a rule names.
-fn full(service: &Service, rule: &Old<RouteRule>) -> String {
-    Host::of(service, rule.meta.namespace()).full
-}
-
 /// Whether all of a rule's conditions hold. Conditions on connections hold for no request.
 fn holds(rule: &Old<RouteRule>, request: &Request) -> bool {
     let matching = &rule.spec.matching;
@@ -281,18 +249,6 @@ fn value<'r>(request: &'r Request, name: &str) -> Option<&'r str> {
         _ => {
             let header = request.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name));
             header.map(|(_, value)| value.as_str())
-        }
-    }
-}
-
-/// Regular expressions had to fit the whole text.
-fn fits(text: &Text, value: &str) -> bool {
-    match text {
-        Text::Exact(exact) => value == exact,
-        Text::Prefix(prefix) => value.starts_with(prefix),
-        Text::Regex(regex) => {
-            let whole = regex::RegexBuilder::new(&format!("^(?:{regex})$")).size_limit(1 << 20).build();
-            whole.is_ok_and(|regex| regex.is_match(value))
         }
     }
 }

@@ -46,8 +46,10 @@ impl Log {
         issues.sort_by_key(|issue| (order(&issue.place.file), issue.place.line, issue.place.column));
         let untold = self.untold.into_inner();
         if untold > 0 {
+            let told = issues.iter().filter(|issue| issue.severity == Severity::Error).count();
+            let hides_error = self.errors.into_inner() > told;
             issues.push(Issue {
-                severity: Severity::Error,
+                severity: if hides_error { Severity::Error } else { Severity::Warning },
                 code: "too-many-issues".into(),
                 place: Place::default(),
                 object: String::new(),
@@ -260,5 +262,37 @@ impl<'a> At<'a> {
             path: self.path.clone(),
             message,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noted(severities: impl Iterator<Item = Severity>) -> Option<Severity> {
+        let log = Log::default();
+        for severity in severities {
+            log.note(Issue {
+                severity,
+                code: "x".into(),
+                place: Place::default(),
+                object: String::new(),
+                path: String::new(),
+                message: String::new(),
+            });
+        }
+        let last = log.into_issues(&[]).pop().filter(|issue| issue.code == "too-many-issues");
+        last.map(|issue| issue.severity)
+    }
+
+    #[test]
+    fn findings_that_are_not_told_are_an_error_only_where_one_of_them_is() {
+        let warnings = |count| std::iter::repeat_n(Severity::Warning, count);
+        let error = || std::iter::once(Severity::Error);
+
+        assert_eq!(noted(warnings(MAX_ISSUES)), None);
+        assert_eq!(noted(warnings(MAX_ISSUES + 1)), Some(Severity::Warning));
+        assert_eq!(noted(warnings(MAX_ISSUES).chain(error())), Some(Severity::Error));
+        assert_eq!(noted(error().chain(warnings(MAX_ISSUES))), Some(Severity::Warning));
     }
 }

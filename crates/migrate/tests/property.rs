@@ -175,6 +175,10 @@ fn decide_today(set: &[api::Resource], request: &old::Request) -> Option<Vec<(St
         }
         _ => None,
     })?;
+    if service.http.is_empty() {
+        // Routes of connections alone leave requests as they were.
+        return Some(vec![(request.host.clone(), base::Labels::default(), 100.0)]);
+    }
     let route = service
         .http
         .iter()
@@ -205,9 +209,8 @@ proptest! {
         let text = rules.join("---\n");
         let (rules, _) = old::Rules::read(&[("in.yaml", &text)]);
         let yaml = convert(&[("in.yaml", &text)], Mode::Modern).to_yaml();
-        // Connections are not what is compared, and this version refuses their routes.
         let parsed = api::parse("out.yaml", yaml.as_bytes());
-        prop_assume!(parsed.refused.is_empty());
+        prop_assert_eq!(&parsed.refused, &[], "{}", yaml);
 
         for mut probe in rules.probes() {
             // Without a Service a caller's label is taken to be its service's name.
@@ -226,5 +229,54 @@ proptest! {
                 .collect();
             prop_assert_eq!(today, before, "{:?}\n{}\n{}", probe, text, yaml);
         }
+    }
+}
+
+/// An Ingress for ingress-nginx with some of its annotations.
+fn nginx() -> impl Strategy<Value = String> {
+    let names: Vec<&str> = migrate::annotations().iter().map(|annotation| annotation.name).collect();
+    let value = "true|false|0|5|60|300|HTTPS|GRPC|cookie|ewma|off|error http_503|/\\$1|/x|https://a.example/b|\\$arg_q|x-a|a.example, b|.{0,8}";
+    let annotation = (proptest::sample::select(names), value).prop_map(|(name, value)| {
+        format!("    nginx.ingress.kubernetes.io/{name}: {}\n", serde_json::json!(value))
+    });
+    let path = ("|/|/a|/a/|/a/b|/a(/|\\$)(.*)|/\\[", "Exact|Prefix|ImplementationSpecific", "a|b").prop_map(|(path, kind, service)| {
+        let path = serde_json::json!(path);
+        format!("      - {{path: {path}, pathType: {kind}, backend: {{service: {{name: {service}, port: {{number: 80}}}}}}}}\n")
+    });
+    (
+        "[a-c]",
+        proptest::collection::vec(annotation, 0..4),
+        "|a.example|b.example",
+        proptest::collection::vec(path, 1..4),
+        any::<bool>(),
+    )
+        .prop_map(|(name, mut annotations, host, paths, has_certificate)| {
+            let mut seen = std::collections::BTreeSet::new();
+            annotations.retain(|line| seen.insert(line.split(": ").next().unwrap().to_owned()));
+            let tls = if has_certificate { "  tls: [{hosts: [a.example], secretName: a}]\n" } else { "" };
+            format!(
+                "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: {name}\n  annotations:\n    x: y\n{}spec:\n{tls}  \
+                 rules:\n  - host: {host:?}\n    http:\n      paths:\n{}",
+                annotations.concat(),
+                paths.concat()
+            )
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn ingresses_of_nginx_are_refused_or_become_what_is_accepted(all in proptest::collection::vec(nginx(), 1..4)) {
+        let text = all.join("---\n");
+        let converted = convert(&[("in.yaml", &text)], Mode::NginxIngress);
+
+        let yaml = converted.to_yaml();
+        let parsed = api::parse("out.yaml", yaml.as_bytes());
+        let told: Vec<_> = converted.issues.iter().filter(|issue| issue.severity == Severity::Error).collect();
+        let wrong: Vec<_> = parsed.issues.iter().filter(|issue| issue.severity == Severity::Error).collect();
+        prop_assert!(wrong.is_empty() || !told.is_empty(), "{}\n{:#?}\n{}", text, wrong, yaml);
+        let again = convert(&[("out.yaml", &yaml)], Mode::NginxIngress);
+        prop_assert_eq!(again.to_yaml(), yaml);
     }
 }

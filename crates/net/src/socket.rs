@@ -2,11 +2,23 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpSocket, TcpStream};
 
+pub use socket2::TcpKeepalive;
+
 const BACKLOG: i32 = 4096;
+
+/// How a socket listens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listening {
+    /// How many connections may wait to be accepted.
+    pub backlog: Option<i32>,
+    /// Whether it takes connections to addresses that are not its own.
+    pub transparent: bool,
+}
 
 /// Binds one address `count` times, so that each worker accepts from a queue of its own.
 ///
@@ -14,22 +26,22 @@ const BACKLOG: i32 = 4096;
 ///
 /// # Errors
 /// The address is in use by anyone else, or may not be bound.
-pub fn bind_group(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
+pub fn bind_group(address: SocketAddr, count: usize, settings: Listening) -> io::Result<Vec<TcpListener>> {
     // With SO_REUSEPORT alone a second process of the same user would silently take half of the
     // connections; a socket without the option finds out whether the address is free.
-    let probe = bind(address, false)?;
+    let probe = bind(address, false, settings)?;
     let address = probe.local_addr()?.as_socket().unwrap_or(address);
     drop(probe);
     (0..count.max(1))
         .map(|_| {
-            let socket = bind(address, true)?;
-            socket.listen(BACKLOG)?;
+            let socket = bind(address, true, settings)?;
+            socket.listen(settings.backlog.unwrap_or(BACKLOG))?;
             Ok(socket.into())
         })
         .collect()
 }
 
-fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+fn bind(address: SocketAddr, shared: bool, settings: Listening) -> io::Result<Socket> {
     let socket =
         Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
     if address.is_ipv6() {
@@ -37,6 +49,13 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     }
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
+    if settings.transparent && address.is_ipv6() {
+        let why = "transparent sockets of IPv6 are not supported";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+    }
+    if settings.transparent {
+        socket.set_ip_transparent_v4(true)?;
+    }
     socket.bind(&address.into())?;
     Ok(socket)
 }
@@ -66,12 +85,29 @@ pub fn keepalive(stream: &TcpStream, keepalive: &TcpKeepalive) -> io::Result<()>
     SockRef::from(stream).set_tcp_keepalive(keepalive)
 }
 
+/// How often and how long the kernel probes; its own choice where nothing is said.
+pub fn probes(time: Option<Duration>, interval: Option<Duration>, count: Option<u32>) -> TcpKeepalive {
+    let mut keepalive = TcpKeepalive::new();
+    if let Some(time) = time {
+        keepalive = keepalive.with_time(time);
+    }
+    if let Some(interval) = interval {
+        keepalive = keepalive.with_interval(interval);
+    }
+    if let Some(count) = count {
+        keepalive = keepalive.with_retries(count);
+    }
+    keepalive
+}
+
 /// Where a captured connection was going before the kernel redirected it.
 pub fn original_destination(stream: &TcpStream) -> Option<SocketAddr> {
     let socket = SockRef::from(stream);
-    let v4 = stream.local_addr().is_ok_and(|local| local.is_ipv4());
+    // A socket of both families has IPv4's connections under mapped addresses.
+    let v4 = stream.local_addr().is_ok_and(|local| local.ip().to_canonical().is_ipv4());
     let address = if v4 { socket.original_dst_v4() } else { socket.original_dst_v6() };
-    address.ok()?.as_socket()
+    let address = address.ok()?.as_socket()?;
+    Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
 }
 
 #[cfg(test)]
@@ -81,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_group_shares_one_port() {
-        let group = bind_group("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let group = bind_group("127.0.0.1:0".parse().unwrap(), 3, Listening::default()).unwrap();
 
         let ports: Vec<u16> = group.iter().map(|l| l.local_addr().unwrap().port()).collect();
 
@@ -91,10 +127,10 @@ mod tests {
 
     #[test]
     fn an_address_somebody_else_listens_on_is_refused() {
-        let held = bind_group("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let held = bind_group("127.0.0.1:0".parse().unwrap(), 1, Listening::default()).unwrap();
         let address = held[0].local_addr().unwrap();
 
-        let error = bind_group(address, 1).unwrap_err();
+        let error = bind_group(address, 1, Listening::default()).unwrap_err();
 
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }

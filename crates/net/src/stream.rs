@@ -1,20 +1,18 @@
-//! A client's connection as hyper reads it: bytes already looked at come first, malformed HTTP/1 never comes.
+//! A connection of which some bytes may have been looked at already: they come first.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::framing::Framing;
+use crate::io::Io;
 
-/// No parser state of HTTP/1 that matters goes on after a NUL byte; the end of the stream follows it.
-const POISON: &[u8] = b"\0";
+/// How long saying farewell may take.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How many bytes of a refused client are read and thrown away.
 const LONGEST_LINGER: usize = 1 << 20;
@@ -22,45 +20,39 @@ const LONGEST_LINGER: usize = 1 << 20;
 /// One accepted connection.
 #[derive(Debug)]
 pub struct Stream {
-    socket: TcpStream,
+    io: Io,
     seen: BytesMut,
-    guard: Option<Guard>,
-}
-
-#[derive(Debug)]
-struct Guard {
-    framing: Framing,
-    opaque: Opaque,
-    state: Health,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Health {
-    Dead,
-    Good,
-    Poisoned,
-}
-
-/// Tells a guarded stream that HTTP has ended on it and something else goes on, as after `101`.
-#[derive(Clone, Debug, Default)]
-pub struct Opaque(Arc<AtomicBool>);
-
-impl Opaque {
-    /// Lets every later byte pass unread.
-    pub fn begin(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 impl Stream {
     /// Takes an accepted connection.
-    pub fn new(socket: TcpStream) -> Self {
-        Self { socket, seen: BytesMut::new(), guard: None }
+    pub fn new(io: impl Into<Io>) -> Self {
+        Self { io: io.into(), seen: BytesMut::new() }
+    }
+
+    /// Takes a connection of which some bytes were read ahead.
+    pub fn with_seen(io: Io, seen: BytesMut) -> Self {
+        Self { io, seen }
     }
 
     /// The socket.
     pub fn socket(&self) -> &TcpStream {
-        &self.socket
+        self.io.socket()
+    }
+
+    /// What carries the bytes.
+    pub fn io(&self) -> &Io {
+        &self.io
+    }
+
+    /// The connection and the bytes read ahead of it.
+    pub fn into_parts(self) -> (Io, BytesMut) {
+        (self.io, self.seen)
+    }
+
+    /// Takes bytes away that were read ahead and belong to nobody, such as a PROXY header.
+    pub fn skip(&mut self, count: usize) {
+        self.seen.advance(count.min(self.seen.len()));
     }
 
     /// The bytes read ahead and not yet handed on.
@@ -74,25 +66,26 @@ impl Stream {
     /// Whatever the kernel says.
     pub async fn look(&mut self) -> io::Result<bool> {
         self.seen.reserve(1024);
-        Ok(self.socket.read_buf(&mut self.seen).await? > 0)
+        Ok(self.io.read_buf(&mut self.seen).await? > 0)
     }
 
-    /// Holds what is read from here on to strict HTTP/1 framing.
-    pub fn guard_http1(mut self) -> (Self, Opaque) {
-        let opaque = Opaque::default();
-        self.guard = Some(Guard { framing: Framing::default(), opaque: opaque.clone(), state: Health::Good });
-        (self, opaque)
+    /// Ends our side, with a word of farewell where TLS has one.
+    pub async fn close(mut self) {
+        if self.io.is_tls() {
+            // Whatever happens, the connection is over.
+            let _ = tokio::time::timeout(FAREWELL, self.io.shutdown()).await;
+        }
     }
 
     /// Ends our side and reads what the client still sends, for at most so long: closing a socket with unread
     /// bytes in it would reset the connection and take the last answer with it.
     pub async fn linger(mut self, time: Duration) {
         let reading = async {
-            self.socket.shutdown().await?;
+            self.io.shutdown().await?;
             let mut waste = [0; 4096];
             let mut left = LONGEST_LINGER;
             while left > 0 {
-                match self.socket.read(&mut waste).await? {
+                match self.io.read(&mut waste).await? {
                     0 => break,
                     read => left = left.saturating_sub(read),
                 }
@@ -105,7 +98,7 @@ impl Stream {
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.seen.is_empty() {
-            return Pin::new(&mut self.socket).poll_read(cx, buf);
+            return Pin::new(&mut self.io).poll_read(cx, buf);
         }
         let taken = self.seen.len().min(buf.remaining());
         buf.put_slice(&self.seen[..taken]);
@@ -118,52 +111,15 @@ impl Stream {
     }
 }
 
-impl Guard {
-    /// Cuts what was just read at the first byte that breaks the rules.
-    fn inspect(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
-        if self.opaque.0.load(Ordering::Relaxed) {
-            return;
-        }
-        if let Err(malformed) = self.framing.read(&buf.filled()[before..]) {
-            buf.set_filled(before + malformed.at);
-            self.state = Health::Poisoned;
-            if malformed.at == 0 {
-                self.poison(buf);
-            }
-        }
-    }
-
-    fn poison(&mut self, buf: &mut ReadBuf<'_>) {
-        if buf.remaining() >= POISON.len() {
-            buf.put_slice(POISON);
-            self.state = Health::Dead;
-        }
-    }
-}
-
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let stream = self.get_mut();
-        match &mut stream.guard {
-            None | Some(Guard { state: Health::Good, .. }) => {}
-            Some(Guard { state: Health::Dead, .. }) => return Poll::Ready(Ok(())),
-            Some(guard) => {
-                guard.poison(buf);
-                return Poll::Ready(Ok(()));
-            }
-        }
-        let before = buf.filled().len();
-        ready!(stream.poll_bytes(cx, buf))?;
-        if let Some(guard) = &mut stream.guard {
-            guard.inspect(buf, before);
-        }
-        Poll::Ready(Ok(()))
+        self.get_mut().poll_bytes(cx, buf)
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
+        Pin::new(&mut self.io).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -171,19 +127,19 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, bytes)
+        Pin::new(&mut self.io).poll_write_vectored(cx, bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 
@@ -194,34 +150,20 @@ mod tests {
 
     use super::*;
 
-    async fn read_all(sent: &'static [u8]) -> Vec<u8> {
+    #[tokio::test]
+    async fn what_was_looked_at_is_read_again() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (socket, _) = listener.accept().await.unwrap();
-        client.write_all(sent).await.unwrap();
-        client.shutdown().await.unwrap();
+        client.write_all(b"seen").await.unwrap();
         let mut stream = Stream::new(socket);
         assert!(stream.look().await.unwrap());
-        let (mut stream, _opaque) = stream.guard_http1();
+        client.write_all(b" unseen").await.unwrap();
+        client.shutdown().await.unwrap();
+
         let mut got = Vec::new();
         stream.read_to_end(&mut got).await.unwrap();
-        got
-    }
 
-    #[tokio::test]
-    async fn a_well_formed_request_passes_unchanged() {
-        let request = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhi";
-
-        assert_eq!(read_all(request).await, request);
-    }
-
-    #[tokio::test]
-    async fn a_malformed_head_never_ends_but_in_a_nul() {
-        let got = read_all(
-            b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\nhi",
-        )
-        .await;
-
-        assert!(got.ends_with(b"\0") && !got.windows(4).any(|w| w == b"\r\n\r\n"));
+        assert_eq!(got, b"seen unseen");
     }
 }

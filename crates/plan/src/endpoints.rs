@@ -5,21 +5,25 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use balance::{Health, Host, Hosts, Settings, Table};
+use balance::{Health, Host, Hosts, Policy, Settings, Table};
 use filter::Share;
 use proto::envoy::config::endpoint::v3 as wire;
 use proto::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
+use proto::google::protobuf::UInt32Value;
 
-use crate::cluster::{ClusterKind, ClusterSpec};
+use crate::balancer::health;
+use crate::cluster_spec::ClusterSpec;
+use crate::discovery::ClusterKind;
 use crate::read::{At, HostPort, Within, Wrong, each, host_port, metadata, number, refuse, text};
-use crate::transport::Tls;
+use crate::transport::UpstreamSocket;
 
 /// No control plane means this many priorities; Envoy allows no more.
 const PRIORITIES: u32 = 128;
 
 /// The endpoints of a cluster.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Assignment {
     /// The endpoints; while names are to be resolved, as configured.
     pub endpoints: Vec<Endpoint>,
@@ -43,8 +47,10 @@ pub struct Endpoint {
     pub hostname: Option<Arc<str>>,
     /// The workload behind it.
     pub workload: Option<Workload>,
-    /// The TLS it must be spoken to with; without TLS it is not to be used.
-    pub tls: Option<Arc<Tls>>,
+    /// How it must be spoken to below HTTP, and in no other way.
+    pub socket: Arc<UpstreamSocket>,
+    /// What its hash is made from, where that is not its address.
+    pub key: Option<Arc<str>>,
     /// What discovery says of it.
     pub health: Health,
     /// Its share beside the others.
@@ -113,29 +119,40 @@ impl Workload {
 }
 
 impl Assignment {
+    /// Reads endpoints and makes their table.
     pub(crate) fn compile(
         message: &wire::ClusterLoadAssignment,
         spec: &ClusterSpec,
         hosts: &mut Hosts,
     ) -> Result<Self, Wrong> {
+        let mut assignment = Self::read(message, spec)?;
+        if !assignment.has_names {
+            assignment.arrange(spec, hosts);
+        }
+        Ok(assignment)
+    }
+
+    /// Reads endpoints without making their table, which may be large.
+    pub(crate) fn read(message: &wire::ClusterLoadAssignment, spec: &ClusterSpec) -> Result<Self, Wrong> {
         refuse(!message.named_endpoints.is_empty(), "named_endpoints")?;
         let policy = message.policy.clone().unwrap_or_default();
+        refuse(policy.weighted_priority_health, "policy.weighted_priority_health")?;
+        if policy.drop_overloads.len() > 1 {
+            return Err(Wrong::new("policy.drop_overloads", "has more than one category"));
+        }
+        let overprovisioning = number(&policy.overprovisioning_factor).unwrap_or(140);
+        if overprovisioning == 0 {
+            return Err(Wrong::new("policy.overprovisioning_factor", "must be more than zero"));
+        }
         let drops = each(&policy.drop_overloads, "policy.drop_overloads", |drop| {
             let share = drop.drop_percentage.as_ref().map_or(Ok(Share::NONE), Share::compile);
             Ok((Arc::from(drop.category.as_str()), share.at("drop_percentage")?))
         })?;
-        let mut assignment = Self {
-            drops,
-            overprovisioning: number(&policy.overprovisioning_factor).unwrap_or(140).max(100),
-            ..Self::default()
-        };
+        let mut assignment = Self { drops, overprovisioning, ..Self::default() };
         for (i, locality) in message.endpoints.iter().enumerate() {
             assignment.add(locality, spec).within(format_args!("endpoints[{i}]"))?;
         }
         assignment.has_names = assignment.endpoints.iter().any(|e| matches!(e.target, Target::Name(..)));
-        if !assignment.has_names {
-            assignment.arrange(spec, hosts);
-        }
         Ok(assignment)
     }
 
@@ -150,23 +167,35 @@ impl Assignment {
             region: name.region.into(),
             zone: name.zone.into(),
             sub_zone: name.sub_zone.into(),
-            weight: number(&message.load_balancing_weight).unwrap_or(0),
+            weight: weight(&message.load_balancing_weight)?.unwrap_or(0),
         });
         let endpoints = each(&message.lb_endpoints, "lb_endpoints", |endpoint| {
             let mut endpoint = Endpoint::compile(endpoint, spec)?;
             (endpoint.priority, endpoint.locality) = (message.priority, place);
             Ok(endpoint)
         })?;
+        let sum = endpoints.iter().fold(0_u64, |sum, endpoint| sum + u64::from(endpoint.weight));
+        if sum > u64::from(u32::MAX) {
+            return Err(Wrong::new(
+                "lb_endpoints",
+                format!("weigh {sum} together, {} is the most", u32::MAX),
+            ));
+        }
         self.endpoints.extend(endpoints);
         Ok(())
     }
 
     /// Makes the table for endpoints that all have addresses.
     fn arrange(&mut self, spec: &ClusterSpec, hosts: &mut Hosts) {
+        let balancer = &spec.balancer;
         let all = self.endpoints.iter().filter_map(|endpoint| {
             let Target::Address(address) = endpoint.target else { return None };
             Some(Host {
                 address,
+                key: match balancer.hashes_hostname {
+                    true => endpoint.hostname.clone(),
+                    false => endpoint.key.clone(),
+                },
                 weight: endpoint.weight,
                 priority: endpoint.priority,
                 locality: endpoint.locality,
@@ -175,12 +204,22 @@ impl Assignment {
             })
         });
         let settings = Settings {
-            policy: spec.policy,
-            panic_percent: spec.panic_percent,
+            policy: balancer.policy.unwrap_or(Policy::RoundRobin),
+            panic_percent: balancer.panic_percent,
+            fails_on_panic: balancer.fails_on_panic,
             overprovisioning: self.overprovisioning,
-            localities: spec.by_locality.then(|| self.localities.iter().map(|l| l.weight).collect()),
+            localities: balancer.by_locality.then(|| self.localities.iter().map(|l| l.weight).collect()),
+            slow_start: balancer.slow_start,
+            bounded_load: balancer.bounded_load,
+            named: balancer.named.clone(),
         };
         self.table = Table::new(all.collect(), &settings);
+    }
+
+    /// The same endpoints as they are at this time; see [`Table::refreshed`].
+    #[must_use]
+    pub fn refreshed(&self, now: Duration) -> Self {
+        Self { table: self.table.refreshed(now), ..self.clone() }
     }
 
     /// The same endpoints with every name replaced by what it resolves to; of a logical name by the first only.
@@ -217,6 +256,11 @@ impl Assignment {
         resolved
     }
 
+    /// The category by which a request is dropped to protect the endpoints; none where it goes on.
+    pub fn dropped(&self, random: &mut dyn FnMut() -> u64) -> Option<&Arc<str>> {
+        self.drops.iter().find(|(_, share)| share.includes(random())).map(|(category, _)| category)
+    }
+
     /// The names that are to be resolved.
     pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
         self.endpoints.iter().filter_map(|endpoint| match &endpoint.target {
@@ -249,16 +293,23 @@ impl Endpoint {
             workload: metadata(&message.metadata, "istio", "workload")
                 .and_then(text)
                 .map(|t| Workload(t.into())),
-            tls: spec.tls.of(matching).cloned(),
-            health: match message.health_status {
-                0 | 1 => Health::Healthy,
-                3 => Health::Draining,
-                5 => Health::Degraded,
-                _ => Health::Unhealthy,
-            },
-            weight: number(&message.load_balancing_weight).unwrap_or(1).max(1),
+            socket: Arc::clone(spec.sockets.of(matching)),
+            key: metadata(&message.metadata, "envoy.lb", "hash_key")
+                .and_then(text)
+                .filter(|key| !key.is_empty())
+                .map(Arc::from),
+            health: health(message.health_status),
+            weight: weight(&message.load_balancing_weight)?.unwrap_or(1),
             priority: 0,
             locality: 0,
         })
+    }
+}
+
+/// A weight, which Envoy does not let be zero.
+fn weight(message: &Option<UInt32Value>) -> Result<Option<u32>, Wrong> {
+    match number(message) {
+        Some(0) => Err(Wrong::new("load_balancing_weight", "must be more than zero")),
+        weight => Ok(weight),
     }
 }

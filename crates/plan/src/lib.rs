@@ -5,19 +5,36 @@
 //!
 //! Never: opens a socket, resolves a name, or keeps a resource whose meaning it would have to bend.
 
+mod access_log;
+mod balancer;
+mod breaker;
 mod cluster;
+mod cluster_spec;
+mod cors;
+mod discovery;
 mod endpoints;
+mod filter_list;
+mod hash;
 mod headers;
 mod hosts;
+mod http1;
+mod http2;
+mod inert;
 mod listener;
+mod listener_filter;
 mod manager;
 mod matcher;
+mod outlier;
 mod path;
 mod plan;
 mod read;
+mod request;
+mod resource;
 mod retry;
 mod rewrite;
 mod route;
+mod routes;
+mod secret;
 mod sieve;
 mod store;
 mod table;
@@ -25,25 +42,43 @@ mod tcp;
 #[cfg(test)]
 mod tests_support;
 mod transport;
+mod upstream_http;
 
-pub use cluster::{
-    Breakers, Cluster, ClusterKind, ClusterSpec, Degraded, Dns, Family, Service, UpstreamHttp,
-};
+pub use access_log::AccessLog;
+pub use balancer::Balancer;
+pub use cluster::Cluster;
+pub use cluster_spec::{ClusterSpec, Degraded, Keepalive, Service};
+pub use discovery::{ClusterKind, Dns, Family, OriginalDst};
 pub use endpoints::{Assignment, Endpoint, Locality, Target, Workload};
+pub use filter_list::FilterList;
+pub use hash::{Attribute, HashPolicy, HashSource, Hashed};
 pub use headers::{HeaderOps, HeaderScope};
-pub use listener::{AccessLog, Direction, FilterChain, InertFilter, Inspector, Listener, Terminal};
-pub use manager::{ClientCertificate, Codec, FilterList, HttpManager, RouteSource, ServerHeader, StripPort};
+pub use http1::HeaderCase;
+pub use http2::Ping;
+pub use inert::InertFilter;
+pub use listener::{Direction, FilterChain, Listener, Terminal};
+pub use listener_filter::{AcceptsProxy, Inspector};
+pub use manager::{
+    CertificateDetails, ClientCertificate, Codec, HttpManager, RouteSource, ServerHeader, StripPort,
+};
 pub use matcher::{Conditions, Unmet};
 pub use path::{EscapedSlashes, Normalised, PathRules, normalise};
-pub use plan::{Lookup, Plan, Request, RouteMatch, Routes};
+pub use plan::Plan;
+pub use request::Request;
+pub use resource::{CLUSTER, ENDPOINTS, LISTENER, ROUTES, Reject, SECRET};
 pub use retry::{Failure, Retry, RetryOn};
 pub use rewrite::{HostNames, Redirect, Rewrite};
 pub use route::{
-    Action, DirectReply, Forward, GrpcTimeout, HashPolicy, HashSource, Mirror, Route, Targets,
-    WeightedCluster,
+    Action, DirectReply, Forward, GrpcTimeout, Mirror, Route, Targets, Upgrade, WeightedCluster,
 };
-pub use sieve::{ChainMatch, Connection, Range, Sieve, Transport};
-pub use store::{CLUSTER, ENDPOINTS, LISTENER, ROUTES, Reject, Store};
+pub use routes::{Lookup, RouteMatch, Routes};
+pub use secret::{Certificate, Pem, SanKind, SanMatch, Secret, Validation};
+pub use sieve::{ChainMatch, Connection, Range, Sieve, SourceOrigin, Transport};
+pub use store::Store;
 pub use table::{RouteTable, TlsRequirement, VirtualHost};
-pub use tcp::TcpProxy;
-pub use transport::{Tls, TlsChoice};
+pub use tcp::{TcpProxy, Tunnel};
+pub use transport::{
+    CertificateSource, Cipher, ClientTls, Curve, ProxyHeader, ServerTls, SocketChoice, Tls, UpstreamSocket,
+    ValidationSource, Versions,
+};
+pub use upstream_http::{AutoSni, UpstreamHttp};

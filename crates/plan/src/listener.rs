@@ -9,19 +9,19 @@ use std::time::Duration;
 
 use base::Origin;
 use proto::Any;
-use proto::envoy::config::accesslog::v3 as accesslog;
-use proto::envoy::config::core::v3::{
-    SubstitutionFormatString, data_source, substitution_format_string::Format,
-};
 use proto::envoy::config::listener::v3 as wire;
-use proto::envoy::config::listener::v3::listener_filter_chain_match_predicate::Rule;
-use proto::envoy::extensions::access_loggers::file::v3::{FileAccessLog, file_access_log::AccessLogFormat};
 
+use crate::access_log::{AccessLog, access_logs};
+use crate::cluster_spec::{Degraded, Keepalive};
+use crate::inert::InertFilter;
+use crate::listener_filter::{AcceptsProxy, Inspector, ListenerFilters};
 use crate::manager::HttpManager;
-use crate::read::{At, Within, Wrong, config, duration, each, flag, named, origin, refuse, socket_address};
+use crate::read::{
+    At, Within, Wrong, config, duration, each, flag, limit, named, number, origin, refuse, socket_address,
+};
 use crate::sieve::{ChainMatch, Connection, Sieve};
 use crate::tcp::TcpProxy;
-use crate::transport::Tls;
+use crate::transport::ServerTls;
 
 /// A listener.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub struct Listener {
     pub transparent: bool,
     /// Whether the destination is read back from the kernel before the chain is chosen.
     pub restores_destination: bool,
+    /// The PROXY header that is expected before everything else.
+    pub proxy_protocol: Option<AcceptsProxy>,
     /// When the first bytes are looked at for a TLS greeting.
     pub tls_inspector: Option<Inspector>,
     /// When the first bytes are looked at for HTTP.
@@ -48,8 +50,14 @@ pub struct Listener {
     pub inspect_timeout: Option<Duration>,
     /// Whether a connection goes on after that time with what is known, instead of being closed.
     pub continue_on_timeout: bool,
+    /// How many connections may wait to be accepted; none for the kernel's own number.
+    pub backlog: Option<u32>,
+    /// How the kernel looks after silent connections; none for not at all.
+    pub keepalive: Option<Keepalive>,
     /// Where connections that no chain takes are logged.
     pub access_log: Vec<AccessLog>,
+    /// What was asked for and is not done, in words.
+    pub degraded: Vec<Degraded>,
     /// The object that decided it.
     pub origin: Option<Origin>,
     /// The filter chains as listed, the default one last.
@@ -68,22 +76,6 @@ pub enum Direction {
     Unspecified,
 }
 
-/// A look at the first bytes that may be switched off for some ports.
-#[derive(Clone, Debug, Default)]
-pub struct Inspector {
-    disabled: Option<Predicate>,
-}
-
-#[derive(Clone, Debug)]
-enum Predicate {
-    All(Vec<Predicate>),
-    Any(Vec<Predicate>),
-    Fixed(bool),
-    Not(Box<Predicate>),
-    /// Half open.
-    Ports(i32, i32),
-}
-
 /// What is done with the connections that one match takes.
 #[derive(Debug)]
 pub struct FilterChain {
@@ -91,8 +83,10 @@ pub struct FilterChain {
     pub name: Arc<str>,
     /// What it takes.
     pub wanted: ChainMatch,
-    /// The TLS a client must speak; such connections cannot be served and are closed.
-    pub tls: Option<Tls>,
+    /// The TLS a client must speak.
+    pub tls: Option<Arc<ServerTls>>,
+    /// How long its greeting may take; none for as long as it needs.
+    pub tls_timeout: Option<Duration>,
     /// Filters that are known to do nothing here.
     pub inert: Vec<InertFilter>,
     /// What it does in the end.
@@ -110,26 +104,6 @@ pub enum Terminal {
     Http(Arc<HttpManager>),
     /// Forwards bytes.
     Tcp(TcpProxy),
-}
-
-/// A filter that is accepted and knowingly does nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InertFilter {
-    /// Its name in the listener.
-    pub name: Arc<str>,
-    /// The message it is configured by.
-    pub message: Arc<str>,
-    /// Why it does nothing.
-    pub reason: &'static str,
-}
-
-/// A file that lines of an access log are appended to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccessLog {
-    /// The file.
-    pub path: Arc<str>,
-    /// The format of a line; none for Envoy's own.
-    pub format: Option<Arc<str>>,
 }
 
 impl Listener {
@@ -152,8 +126,10 @@ impl Listener {
         if chains.is_empty() {
             return Err(Wrong::new("filter_chains", "is empty"));
         }
+        let is_transparent = flag(&message.transparent, false);
+        let filters = ListenerFilters::compile(&message.listener_filters, is_transparent)?;
         let bound = message.deprecated_v1.as_ref().and_then(|v1| v1.bind_to_port.as_ref());
-        let mut listener = Self {
+        Ok(Self {
             name,
             addresses,
             bind_to_port: flag(&message.bind_to_port, bound.is_none_or(|bound| bound.value)),
@@ -163,51 +139,27 @@ impl Listener {
                 _ => Direction::Unspecified,
             },
             use_original_dst: flag(&message.use_original_dst, false),
-            transparent: flag(&message.transparent, false),
-            restores_destination: false,
-            tls_inspector: None,
-            http_inspector: None,
+            transparent: is_transparent,
+            restores_destination: filters.restores_destination,
+            proxy_protocol: filters.proxy_protocol,
+            tls_inspector: filters.tls_inspector,
+            http_inspector: filters.http_inspector,
             inspect_timeout: match duration(&message.listener_filters_timeout, "listener_filters_timeout")? {
                 None => Some(Duration::from_secs(15)),
                 Some(timeout) => Some(timeout).filter(|t| !t.is_zero()),
             },
             continue_on_timeout: message.continue_on_listener_filters_timeout,
+            backlog: number(&message.tcp_backlog_size),
+            keepalive: match &message.tcp_keepalive {
+                Some(keepalive) => Some(Keepalive::compile(keepalive).within("tcp_keepalive")?),
+                None => None,
+            },
             access_log: access_logs(&message.access_log)?,
+            degraded: degraded(message),
             origin: origin(&message.metadata),
             chains: chains.into_iter().map(Arc::new).collect(),
             sieve,
-        };
-        for (i, filter) in message.listener_filters.iter().enumerate() {
-            listener.add_listener_filter(filter).within(format_args!("listener_filters[{i}]"))?;
-        }
-        Ok(listener)
-    }
-
-    fn add_listener_filter(&mut self, message: &wire::ListenerFilter) -> Result<(), Wrong> {
-        let Some(wire::listener_filter::ConfigType::TypedConfig(any)) = &message.config_type else {
-            return Err(Wrong::new("typed_config", "is missing"));
-        };
-        let disabled = match &message.filter_disabled {
-            Some(predicate) => Some(Predicate::compile(predicate, 0).within("filter_disabled")?),
-            None => None,
-        };
-        match proto::any::type_name(&any.type_url) {
-            "envoy.extensions.filters.listener.original_dst.v3.OriginalDst" => {
-                self.restores_destination = true
-            }
-            "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector" => {
-                self.tls_inspector = Some(Inspector { disabled });
-            }
-            "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector" => {
-                self.http_inspector = Some(Inspector { disabled });
-            }
-            // The client's own address is kept by the transparent socket; a listener without one is refused there.
-            "envoy.extensions.filters.listener.original_src.v3.OriginalSrc" if self.transparent => {}
-            other => {
-                return Err(Wrong::new("typed_config", format!("listener filter {other} is not supported")));
-            }
-        }
-        Ok(())
+        })
     }
 
     /// The chain that takes a connection.
@@ -247,39 +199,29 @@ fn refuse_listener_fields(message: &wire::Listener) -> Result<(), Wrong> {
     refuse(flag(&message.freebind, false), "freebind")
 }
 
-impl Inspector {
-    /// Whether connections to this port are looked at.
-    pub fn is_on(&self, port: u16) -> bool {
-        !self.disabled.as_ref().is_some_and(|predicate| predicate.matches(port))
-    }
+/// What can be left out without harm.
+fn degraded(message: &wire::Listener) -> Vec<Degraded> {
+    let all = [
+        (
+            message.connection_balance_config.is_some(),
+            "connection_balance_config",
+            "the kernel deals connections out to the workers",
+        ),
+        (
+            message.tcp_fast_open_queue_length.is_some(),
+            "tcp_fast_open_queue_length",
+            "connections begin with the whole greeting",
+        ),
+        (message.enable_mptcp, "enable_mptcp", "connections take one path"),
+    ];
+    let set = all.into_iter().filter(|(is_set, ..)| *is_set);
+    set.map(|(_, path, instead)| Degraded { path, instead }).collect()
 }
 
-impl Predicate {
-    fn compile(message: &wire::ListenerFilterChainMatchPredicate, depth: usize) -> Result<Self, Wrong> {
-        if depth > 16 {
-            return Err(Wrong::new("", "is nested too deeply"));
-        }
-        let all = |set: &[wire::ListenerFilterChainMatchPredicate]| {
-            each(set, "rules", |rule| Self::compile(rule, depth + 1))
-        };
-        match &message.rule {
-            Some(Rule::AndMatch(set)) => Ok(Self::All(all(&set.rules)?)),
-            Some(Rule::AnyMatch(value)) => Ok(Self::Fixed(*value)),
-            Some(Rule::DestinationPortRange(range)) => Ok(Self::Ports(range.start, range.end)),
-            Some(Rule::NotMatch(rule)) => Ok(Self::Not(Box::new(Self::compile(rule, depth + 1)?))),
-            Some(Rule::OrMatch(set)) => Ok(Self::Any(all(&set.rules)?)),
-            None => Err(Wrong::new("rule", "is missing")),
-        }
-    }
-
-    fn matches(&self, port: u16) -> bool {
-        match self {
-            Self::All(rules) => rules.iter().all(|rule| rule.matches(port)),
-            Self::Any(rules) => rules.iter().any(|rule| rule.matches(port)),
-            Self::Fixed(value) => *value,
-            Self::Not(rule) => !rule.matches(port),
-            Self::Ports(start, end) => (*start..*end).contains(&i32::from(port)),
-        }
+impl Listener {
+    /// The names of the secrets its TLS needs.
+    pub fn secrets(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.chains.iter().filter_map(|chain| chain.tls.as_ref()).flat_map(|tls| tls.common.secrets())
     }
 }
 
@@ -290,16 +232,28 @@ impl FilterChain {
         let Some((last, before)) = message.filters.split_last() else {
             return Err(Wrong::new("filters", "is empty"));
         };
-        let inert = each(before, "filters", inert)?;
-        let terminal = Terminal::compile(last, registry).within(format_args!("filters[{}]", before.len()))?;
+        let mut follows_sni = false;
+        let inert = each(before, "filters", |filter| {
+            follows_sni |= is_sni_cluster(filter);
+            if is_sni_cluster(filter) { Ok(None) } else { inert(filter).map(Some) }
+        })?;
+        let mut terminal =
+            Terminal::compile(last, registry).within(format_args!("filters[{}]", before.len()))?;
+        if let (true, Terminal::Tcp(proxy)) = (follows_sni, &mut terminal) {
+            proxy.follows_sni = true;
+        }
         Ok(Self {
             name: message.name.as_str().into(),
             wanted: match &message.filter_chain_match {
                 Some(wanted) => ChainMatch::compile(wanted).within("filter_chain_match")?,
                 None => ChainMatch::default(),
             },
-            tls: Tls::downstream(&message.transport_socket).within("transport_socket")?,
-            inert,
+            tls: ServerTls::compile(&message.transport_socket).within("transport_socket")?,
+            tls_timeout: limit(
+                &message.transport_socket_connect_timeout,
+                "transport_socket_connect_timeout",
+            )?,
+            inert: inert.into_iter().flatten().collect(),
             terminal,
             origin: origin(&message.metadata),
             config: config(&message.metadata),
@@ -334,6 +288,13 @@ fn typed(message: &wire::Filter) -> Result<&Any, Wrong> {
     }
 }
 
+/// Whether a filter lets the server name of a connection's TLS greeting name the cluster.
+fn is_sni_cluster(message: &wire::Filter) -> bool {
+    typed(message).is_ok_and(|any| {
+        proto::any::type_name(&any.type_url) == "envoy.extensions.filters.network.sni_cluster.v3.SniCluster"
+    })
+}
+
 /// Network filters before the last: only those that observe, and whose absence lets nothing more through.
 fn inert(message: &wire::Filter) -> Result<InertFilter, Wrong> {
     let any = typed(message)?;
@@ -343,43 +304,12 @@ fn inert(message: &wire::Filter) -> Result<InertFilter, Wrong> {
         "envoy.tcp.metadataexchange.config.MetadataExchange" => {
             "its preamble is only spoken where istio-peer-exchange was negotiated, which is never offered"
         }
-        "envoy.extensions.filters.network.mongo_proxy.v3.MongoProxy" => {
+        "envoy.extensions.filters.network.mongo_proxy.v3.MongoProxy"
+        | "envoy.extensions.filters.network.mysql_proxy.v3.MySQLProxy" => {
             "it observes, the bytes pass unchanged"
         }
-        "io.istio.network.authn.Config" => "it only names a TLS peer, and no TLS is served",
+        "io.istio.network.authn.Config" => "it only names a TLS peer, which the proxy does itself",
         other => return Err(Wrong::new("typed_config", format!("network filter {other} is not supported"))),
     };
     Ok(InertFilter { name: message.name.as_str().into(), message: kind.as_ref().into(), reason })
-}
-
-pub(crate) fn access_logs(messages: &[accesslog::AccessLog]) -> Result<Vec<AccessLog>, Wrong> {
-    let logs = each(messages, "access_log", |message| {
-        let Some(accesslog::access_log::ConfigType::TypedConfig(any)) = &message.config_type else {
-            return Err(Wrong::new("typed_config", "is missing"));
-        };
-        // A log that cannot be written takes nothing from the traffic; files are the kind that can.
-        if proto::any::type_name(&any.type_url) != "envoy.extensions.access_loggers.file.v3.FileAccessLog" {
-            return Ok(None);
-        }
-        let file: FileAccessLog = proto::any::unpack(any).at("typed_config")?;
-        Ok(Some(AccessLog { path: named(&file.path, "typed_config.path")?, format: log_format(&file) }))
-    })?;
-    Ok(logs.into_iter().flatten().collect())
-}
-
-#[allow(deprecated, reason = "old control planes still write the old spellings")]
-fn log_format(file: &FileAccessLog) -> Option<Arc<str>> {
-    let text = match file.access_log_format.as_ref()? {
-        AccessLogFormat::Format(text) => text,
-        AccessLogFormat::LogFormat(SubstitutionFormatString { format, .. }) => match format.as_ref()? {
-            Format::TextFormat(text) => text,
-            Format::TextFormatSource(source) => match source.specifier.as_ref()? {
-                data_source::Specifier::InlineString(text) => text,
-                _ => return None,
-            },
-            Format::JsonFormat(_) => return None,
-        },
-        AccessLogFormat::JsonFormat(_) | AccessLogFormat::TypedJsonFormat(_) => return None,
-    };
-    Some(text.as_str().into())
 }

@@ -3,27 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::Digest;
-use filter::{Built, Chain, Filter, FilterConfig, Registry};
+use filter::Registry;
 use http::HeaderValue;
-use proto::Any;
 use proto::envoy::config::core::v3::HttpProtocolOptions;
-use proto::envoy::config::route::v3::FilterConfig as RouteFilterConfig;
-use proto::envoy::extensions::filters::http::router::v3::Router;
 use proto::envoy::extensions::filters::network::http_connection_manager::v3 as wire;
 use proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
     RouteSpecifier, StripPortMode,
 };
-use proto::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
 
-use crate::listener::{AccessLog, InertFilter, access_logs};
+use crate::access_log::{AccessLog, access_logs};
+use crate::filter_list::FilterList;
+use crate::http1::HeaderCase;
+use crate::http2::Ping;
 use crate::path::PathRules;
-use crate::plan::Routes;
 use crate::read::{At, Within, Wrong, duration, each, flag, limit, named, number, refuse};
+use crate::routes::Routes;
+use crate::sieve::{Range, range};
 use crate::table::RouteTable;
-
-/// The message that marks the end of every list of HTTP filters.
-const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router";
 
 /// How the HTTP of one filter chain is spoken and routed.
 #[derive(Debug)]
@@ -38,10 +34,18 @@ pub struct HttpManager {
     pub codec: Codec,
     /// Whether HTTP/1.0 is answered instead of refused with 426.
     pub accepts_http_10: bool,
+    /// How the names of headers are written to a client that speaks HTTP/1.
+    pub header_case: HeaderCase,
+    /// How many requests one HTTP/2 connection may carry at a time; none for as many as are usual.
+    pub max_streams: Option<u32>,
+    /// How an HTTP/2 connection is found out to be dead; none for not at all.
+    pub ping: Option<Ping>,
     /// What becomes of the `server` header.
     pub server: ServerHeader,
     /// Whether the client's address is the connection's, and `x-forwarded-*` from it are not believed.
     pub use_remote_address: bool,
+    /// Which addresses are inside: requests from them may carry headers of the mesh's own. None unless said.
+    pub inside: Vec<Range>,
     /// How many trusted proxies stand in front.
     pub trusted_hops: u32,
     /// Whether `x-forwarded-for` is left as it is.
@@ -78,12 +82,14 @@ pub struct HttpManager {
     pub max_head_bytes: u32,
     /// How many headers a request may have.
     pub max_headers: u32,
-    /// The protocols, in lower case, a connection may be upgraded to.
+    /// The protocols, in lower case, a connection may be upgraded to; `connect` for the method.
     pub upgrades: Vec<Box<str>>,
     /// Where requests are logged.
     pub access_log: Vec<AccessLog>,
     /// What is done with the header that names a client's certificate.
     pub client_certificate: ClientCertificate,
+    /// What is told of a client's certificate there.
+    pub certificate_details: CertificateDetails,
     /// How `100-continue` is treated: passed on to the upstream instead of answered.
     pub passes_100_continue: bool,
     /// The name put into `via`.
@@ -134,6 +140,16 @@ pub enum StripPort {
     Never,
 }
 
+impl StripPort {
+    fn compile(message: &wire::HttpConnectionManager) -> Self {
+        match (&message.strip_port_mode, message.strip_matching_host_port) {
+            (Some(StripPortMode::StripAnyHostPort(true)), _) => Self::Any,
+            (_, true) => Self::Matching,
+            (_, false) => Self::Never,
+        }
+    }
+}
+
 /// What is done with `x-forwarded-client-cert`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientCertificate {
@@ -147,6 +163,34 @@ pub enum ClientCertificate {
     Sanitize,
     /// Replaced by the client's, over mutual TLS.
     SanitizeSet,
+}
+
+/// What is told of a client's certificate beside its hash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CertificateDetails {
+    /// The certificate itself.
+    pub cert: bool,
+    /// The certificates that came with it.
+    pub chain: bool,
+    /// Its host names.
+    pub dns: bool,
+    /// Its subject.
+    pub subject: bool,
+    /// Its URIs.
+    pub uri: bool,
+}
+
+impl CertificateDetails {
+    fn compile(message: &wire::HttpConnectionManager) -> Self {
+        let details = message.set_current_client_cert_details.unwrap_or_default();
+        Self {
+            cert: details.cert,
+            chain: details.chain,
+            dns: details.dns,
+            subject: flag(&details.subject, false),
+            uri: details.uri,
+        }
+    }
 }
 
 impl HttpManager {
@@ -170,8 +214,18 @@ impl HttpManager {
                 _ => return Err(Wrong::new("codec_type", "only AUTO, HTTP1 and HTTP2 are supported")),
             },
             accepts_http_10: http1.is_some_and(|http1| http1.accept_http_10),
+            header_case: HeaderCase::compile(http1).within("http_protocol_options")?,
+            max_streams: message
+                .http2_protocol_options
+                .as_ref()
+                .and_then(|http2| number(&http2.max_concurrent_streams)),
+            ping: Ping::compile(message.http2_protocol_options.as_ref())?,
             server: server_header(message)?,
             use_remote_address: flag(&message.use_remote_address, false),
+            inside: match &message.internal_address_config {
+                Some(inside) => each(&inside.cidr_ranges, "internal_address_config.cidr_ranges", range)?,
+                None => Vec::new(),
+            },
             trusted_hops: message.xff_num_trusted_hops,
             skip_xff_append: message.skip_xff_append,
             append_x_forwarded_port: message.append_x_forwarded_port,
@@ -179,11 +233,7 @@ impl HttpManager {
             preserve_external_request_id: message.preserve_external_request_id,
             request_id_in_response: message.always_set_request_id_in_response,
             path: PathRules::compile(message)?,
-            strip_port: match (&message.strip_port_mode, message.strip_matching_host_port) {
-                (Some(StripPortMode::StripAnyHostPort(true)), _) => StripPort::Any,
-                (_, true) => StripPort::Matching,
-                (_, false) => StripPort::Never,
-            },
+            strip_port: StripPort::compile(message),
             strip_trailing_dot: message.strip_trailing_host_dot,
             stream_idle_timeout: or(duration(&message.stream_idle_timeout, "stream_idle_timeout")?, 300),
             request_timeout: limit(&message.request_timeout, "request_timeout")?,
@@ -209,6 +259,7 @@ impl HttpManager {
                 4 => ClientCertificate::AlwaysForwardOnly,
                 _ => ClientCertificate::Sanitize,
             },
+            certificate_details: CertificateDetails::compile(message),
             passes_100_continue: message.proxy_100_continue,
             via: Some(message.via.as_str())
                 .filter(|v| !v.is_empty())
@@ -281,142 +332,8 @@ fn upgrades(message: &wire::HttpConnectionManager) -> Result<Vec<Box<str>>, Wron
     let all = each(&message.upgrade_configs, "upgrade_configs", |upgrade| {
         refuse(!upgrade.filters.is_empty(), "filters")?;
         let kind = named(&upgrade.upgrade_type, "upgrade_type")?.to_ascii_lowercase();
-        refuse(kind == "connect" || kind == "connect-udp", "upgrade_type")?;
+        refuse(kind == "connect-udp", "upgrade_type")?;
         Ok(flag(&upgrade.enabled, true).then(|| kind.into_boxed_str()))
     })?;
     Ok(all.into_iter().flatten().collect())
-}
-
-/// The HTTP filters of a manager, from which the chain of each route is made.
-#[derive(Debug)]
-pub struct FilterList {
-    digest: Digest,
-    entries: Vec<Entry>,
-    /// Those that do nothing on any route.
-    pub inert: Vec<InertFilter>,
-    /// Whether headers of Envoy's own kind (`x-envoy-…`) are left out.
-    pub suppress_envoy_headers: bool,
-}
-
-#[derive(Debug)]
-struct Entry {
-    name: Arc<str>,
-    any: Any,
-    disabled: bool,
-}
-
-impl FilterList {
-    fn compile(messages: &[wire::HttpFilter], registry: &Registry) -> Result<Self, Wrong> {
-        let mut list = Self {
-            digest: Digest::default(),
-            entries: Vec::new(),
-            inert: Vec::new(),
-            suppress_envoy_headers: false,
-        };
-        let Some((last, before)) = messages.split_last() else {
-            return Err(Wrong::new("http_filters", "is empty"));
-        };
-        for (i, message) in before.iter().enumerate() {
-            list.add(message, registry).within(format_args!("http_filters[{i}]"))?;
-        }
-        let path = format!("http_filters[{}]", before.len());
-        let any = typed(last).within(&path)?;
-        if proto::any::type_name(&any.type_url) != ROUTER {
-            return Err(Wrong::new(path, "the last filter must be the router"));
-        }
-        let router: Router = proto::any::unpack(any).at("typed_config").within(&path)?;
-        refuse(!router.upstream_http_filters.is_empty(), "upstream_http_filters").within(&path)?;
-        list.suppress_envoy_headers = router.suppress_envoy_headers;
-        let content: Vec<_> =
-            list.entries.iter().map(|e| (&e.name, &e.any.type_url, &e.any.value, e.disabled)).collect();
-        list.digest = Digest::of_value(&content);
-        // A filter that cannot be made at all must be refused with its listener, not with the first route.
-        list.chain(&[], registry).map_err(|why| Wrong::new("http_filters", why))?;
-        Ok(list)
-    }
-
-    fn add(&mut self, message: &wire::HttpFilter, registry: &Registry) -> Result<(), Wrong> {
-        let any = match typed(message) {
-            Ok(any) => any,
-            Err(_) if message.is_optional => return Ok(()),
-            Err(wrong) => return Err(wrong),
-        };
-        let kind = filter::kind(any).at("typed_config")?;
-        if kind == ROUTER {
-            return Err(Wrong::new("typed_config", "the router must be the last filter"));
-        }
-        let reason = match registry.inert_reason(&kind) {
-            None if message.is_optional && !registry.knows(&kind) => Some("it is optional and not known"),
-            reason => reason,
-        };
-        if let Some(reason) = reason {
-            let name = message.name.as_str().into();
-            self.inert.push(InertFilter { name, message: kind.as_ref().into(), reason });
-            return Ok(());
-        }
-        self.entries.push(Entry {
-            name: named(&message.name, "name")?,
-            any: any.clone(),
-            disabled: message.disabled,
-        });
-        Ok(())
-    }
-
-    /// Lists of one digest make the same chains.
-    pub(crate) fn digest(&self) -> Digest {
-        self.digest
-    }
-
-    /// The names of the filters that routes can configure.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.entries.iter().map(|entry| &entry.name)
-    }
-
-    /// The chain of a route, from the most specific configuration there is for each filter.
-    pub(crate) fn chain(
-        &self,
-        overrides: &[(&Arc<str>, &Any)],
-        registry: &Registry,
-    ) -> Result<Chain, String> {
-        let mut filters: Vec<Arc<dyn Filter>> = Vec::new();
-        for entry in &self.entries {
-            let found = overrides.iter().find(|(name, _)| **name == entry.name).map(|(_, any)| *any);
-            let route = Override::read(found)?;
-            if route.disabled.unwrap_or(entry.disabled) {
-                continue;
-            }
-            let config =
-                FilterConfig { name: &entry.name, listener: &entry.any, route: route.config.as_ref() };
-            if let Built::Filter(filter) = registry.make(config)? {
-                filters.push(filter);
-            }
-        }
-        Ok(Chain::new(filters))
-    }
-}
-
-/// What a route says about one filter.
-struct Override {
-    config: Option<Any>,
-    /// None where the listener decides.
-    disabled: Option<bool>,
-}
-
-impl Override {
-    fn read(any: Option<&Any>) -> Result<Self, String> {
-        let Some(any) = any else { return Ok(Self { config: None, disabled: None }) };
-        if proto::any::type_name(&any.type_url) != "envoy.config.route.v3.FilterConfig" {
-            return Ok(Self { config: Some(any.clone()), disabled: Some(false) });
-        }
-        let wrapped: RouteFilterConfig = proto::any::unpack(any)?;
-        Ok(Self { config: wrapped.config, disabled: Some(wrapped.disabled) })
-    }
-}
-
-fn typed(message: &wire::HttpFilter) -> Result<&Any, Wrong> {
-    match &message.config_type {
-        Some(ConfigType::TypedConfig(any)) => Ok(any),
-        Some(ConfigType::ConfigDiscovery(_)) => Err(Wrong::new("config_discovery", "is not supported")),
-        None => Err(Wrong::new("typed_config", "is missing")),
-    }
 }

@@ -9,8 +9,8 @@ use proto::envoy::config::route::v3::route_match::PathSpecifier;
 use proto::envoy::config::route::v3::{QueryParameterMatcher, RouteMatch};
 use regex::bytes::Regex;
 
-use crate::plan::Request;
 use crate::read::{At, Wrong, each, flag, refuse, required};
+use crate::request::Request;
 
 /// All conditions of one route.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub(crate) struct PathMatch {
 
 #[derive(Clone, Debug)]
 enum PathKind {
+    /// Any CONNECT request, which has no path.
+    Connect,
     Exact(Box<str>),
     Prefix(Box<str>),
     Regex(Box<Regex>),
@@ -88,7 +90,12 @@ impl Conditions {
 
     /// The first condition a request does not fulfil; none where it fulfils all.
     pub fn unmet(&self, request: &Request<'_>) -> Option<Unmet> {
-        if !self.path.matches(request.path()) {
+        let takes = match self.path.kind {
+            PathKind::Connect => request.parts.method == http::Method::CONNECT,
+            // Such a request has no path.
+            _ => request.parts.method != http::Method::CONNECT && self.path.matches(request.path()),
+        };
+        if !takes {
             return Some(Unmet::Path);
         }
         if self.grpc && !is_grpc(request.parts) {
@@ -109,13 +116,14 @@ impl Conditions {
     pub fn matched(&self, path: &str) -> usize {
         match &self.path.kind {
             PathKind::Prefix(prefix) | PathKind::Segments(prefix) => prefix.len().min(path.len()),
-            PathKind::Exact(_) | PathKind::Regex(_) => path.len(),
+            PathKind::Connect | PathKind::Exact(_) | PathKind::Regex(_) => path.len(),
         }
     }
 
     /// The condition on the path as Envoy would write it, e.g. `prefix /api`.
     pub fn path_text(&self) -> String {
         match &self.path.kind {
+            PathKind::Connect => "connect".to_owned(),
             PathKind::Exact(path) => format!("path {path}"),
             PathKind::Prefix(path) => format!("prefix {path}"),
             PathKind::Regex(regex) => format!("regex {regex}"),
@@ -149,9 +157,7 @@ impl PathMatch {
             PathSpecifier::SafeRegex(regex) => {
                 PathKind::Regex(Box::new(filter::full_regex(&regex.regex).at("safe_regex")?))
             }
-            PathSpecifier::ConnectMatcher(_) => {
-                return Err(Wrong::new("connect_matcher", "is not supported"));
-            }
+            PathSpecifier::ConnectMatcher(_) => PathKind::Connect,
             PathSpecifier::PathMatchPolicy(_) => {
                 return Err(Wrong::new("path_match_policy", "is not supported"));
             }
@@ -168,6 +174,7 @@ impl PathMatch {
             (None, _) => false,
         };
         match &self.kind {
+            PathKind::Connect => false,
             PathKind::Exact(whole) => whole.len() == path.len() && starts(whole),
             PathKind::Prefix(prefix) => starts(prefix),
             PathKind::Regex(regex) => regex.is_match(path.as_bytes()),
@@ -184,7 +191,7 @@ impl PathMatch {
             PathKind::Exact(path) | PathKind::Segments(path) => path,
             // Only a segment that the prefix itself ends is sure to be whole.
             PathKind::Prefix(prefix) => prefix.get(..=prefix.get(1..)?.find('/')? + 1)?,
-            PathKind::Regex(_) => return None,
+            PathKind::Connect | PathKind::Regex(_) => return None,
         };
         first_segment(whole)
     }

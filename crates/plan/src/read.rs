@@ -9,6 +9,7 @@ use http::StatusCode;
 use proto::envoy::config::core::v3::{
     Address, Metadata, SocketAddress, address, socket_address::PortSpecifier,
 };
+use proto::envoy::r#type::v3::Percent;
 use proto::google::protobuf::{self, Struct, Value, value::Kind};
 
 /// What is wrong with a field.
@@ -98,6 +99,15 @@ pub(crate) fn flag(message: &Option<protobuf::BoolValue>, default: bool) -> bool
 /// The value of a wrapped number.
 pub(crate) fn number(message: &Option<protobuf::UInt32Value>) -> Option<u32> {
     message.as_ref().map(|m| m.value)
+}
+
+/// A percentage.
+pub(crate) fn percent(message: &Option<Percent>, path: &str) -> Result<Option<f64>, Wrong> {
+    match message {
+        None => Ok(None),
+        Some(Percent { value }) if (0.0..=100.0).contains(value) => Ok(Some(*value)),
+        Some(Percent { value }) => Err(Wrong::new(path, format!("{value} is not a percentage"))),
+    }
 }
 
 /// A number that must be a port.

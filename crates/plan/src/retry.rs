@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use filter::HeaderMatch;
 use http::{HeaderMap, StatusCode};
-use proto::envoy::config::route::v3::{RetryPolicy, retry_policy::retry_host_predicate};
+use proto::envoy::config::route::v3::RetryPolicy;
+use proto::envoy::config::route::v3::retry_policy::{self, retry_host_predicate};
+use proto::envoy::extensions::retry::priority::previous_priorities::v3::PreviousPrioritiesConfig;
 
 use crate::read::{At, Within, Wrong, duration, each, limit, number, refuse};
 
@@ -36,6 +38,8 @@ pub struct Retry {
     pub avoids_previous_hosts: bool,
     /// How often another endpoint is looked for then.
     pub host_attempts: u32,
+    /// After how many endpoints their priorities are left out too; none for never.
+    pub priority_frequency: Option<u32>,
 }
 
 /// A set of reasons to try again.
@@ -122,10 +126,27 @@ pub enum Failure {
     Timeout,
 }
 
+/// The one extension there is: the priorities of endpoints that were tried are left out.
+fn priority_frequency(message: &retry_policy::RetryPriority) -> Result<u32, Wrong> {
+    let Some(retry_policy::retry_priority::ConfigType::TypedConfig(any)) = &message.config_type else {
+        return Err(Wrong::new("typed_config", "is missing"));
+    };
+    let name = proto::any::type_name(&any.type_url);
+    if name != "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig" {
+        return Err(Wrong::new("typed_config", format!("{name} is not supported")));
+    }
+    let config: PreviousPrioritiesConfig = proto::any::unpack(any).at("typed_config")?;
+    match u32::try_from(config.update_frequency) {
+        Ok(frequency) if frequency > 0 => Ok(frequency),
+        _ => Err(Wrong::new("typed_config.update_frequency", "must be more than zero")),
+    }
+}
+
 impl Retry {
     pub(crate) fn compile(message: &RetryPolicy) -> Result<Self, Wrong> {
         refuse(!message.retry_options_predicates.is_empty(), "retry_options_predicates")?;
         refuse(message.rate_limited_retry_back_off.is_some(), "rate_limited_retry_back_off")?;
+        refuse(message.refresh_cluster_on_retry, "refresh_cluster_on_retry")?;
         let statuses = each(&message.retriable_status_codes, "retriable_status_codes", |code| {
             let status = u16::try_from(*code).ok().and_then(|code| StatusCode::from_u16(code).ok());
             status.ok_or_else(|| Wrong::new("", format!("{code} is not a status")))
@@ -172,6 +193,10 @@ impl Retry {
             max_interval: max_interval.unwrap_or(base_interval.saturating_mul(10)),
             avoids_previous_hosts,
             host_attempts: u32::try_from(message.host_selection_retry_max_attempts).unwrap_or(0).max(1),
+            priority_frequency: match &message.retry_priority {
+                Some(priority) => Some(priority_frequency(priority).within("retry_priority")?),
+                None => None,
+            },
         })
     }
 

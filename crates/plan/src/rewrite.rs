@@ -141,22 +141,25 @@ impl Rewrite {
     /// `upstream` the name of its endpoint, where that is to be the host; `tells` whether the old path goes into
     /// `x-envoy-original-path`.
     pub fn apply(&self, x: &mut Exchange, matched: usize, hosts: HostNames<'_>, tells: bool) {
-        let old = x.request.uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned();
         // The host may be made from the path that came in.
         let mut host = hosts.weighted.cloned().or_else(|| self.host(&x.request));
         if let (NewHost::Upstream, Some(name)) = (&self.host, hosts.upstream) {
             host = HeaderValue::from_str(name).ok();
         }
-        if let Some(new) = self.path(&old, matched) {
-            if let (true, Ok(value)) = (tells, HeaderValue::from_str(&old)) {
+        let old = x.request.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        if let Some(new) = self.path(old, matched) {
+            if let (true, Ok(value)) = (tells, HeaderValue::from_str(old)) {
                 x.request.headers.insert("x-envoy-original-path", value);
             }
             set_path(&mut x.request, &new);
         }
         if let Some(host) = host {
             let before = authority(&x.request).and_then(|host| HeaderValue::from_bytes(host).ok());
-            if let (true, Some(before)) = (self.append_forwarded_host, before) {
+            if let (true, Some(before)) = (self.append_forwarded_host, before.clone()) {
                 x.request.headers.append("x-forwarded-host", before);
+            }
+            if let (true, Some(before)) = (tells, before) {
+                x.request.headers.insert("x-envoy-original-host", before);
             }
             set_host(&mut x.request, host);
         }
@@ -191,8 +194,8 @@ fn new_path(rule: &NewPath, path_and_query: &str, matched: usize) -> Option<Stri
             Some(format!("{new}{rest}{query}"))
         }
         NewPath::Regex(substitution) => {
-            let new = substitution.apply(path)?;
-            (new != path).then(|| format!("{new}{query}"))
+            // Like Envoy, which tells the old path even where the pattern is not in it.
+            Some(format!("{}{query}", substitution.apply(path)?))
         }
     }
 }

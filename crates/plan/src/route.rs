@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use base::Origin;
 use bytes::Bytes;
-use filter::Share;
+use filter::{Peer, Share};
 use http::{HeaderName, HeaderValue, StatusCode};
 use proto::Any;
 use proto::envoy::config::core::v3::data_source::Specifier;
 use proto::envoy::config::route::v3 as wire;
-use proto::envoy::config::route::v3::route_action::{ClusterSpecifier, hash_policy::PolicySpecifier};
+use proto::envoy::config::route::v3::route_action::ClusterSpecifier;
 
+use crate::cors::add_cors;
+use crate::hash::{HashPolicy, Hashed, hash, hash_policies};
 use crate::headers::{HeaderOps, header_ops};
 use crate::matcher::{Conditions, is_grpc};
 use crate::read::{
@@ -23,6 +25,7 @@ use crate::read::{
 };
 use crate::retry::Retry;
 use crate::rewrite::{Redirect, Rewrite, host_literal};
+use crate::transport::ProxyHeader;
 
 /// What requests it takes, and what becomes of them.
 #[derive(Debug)]
@@ -90,8 +93,42 @@ pub struct Forward {
     pub mirrors: Vec<Mirror>,
     /// What a consistent hash is made from.
     pub hash: Vec<HashPolicy>,
-    /// The protocols, in lower case, that may (or may not) be upgraded to here, other than the manager says.
-    pub upgrades: Vec<(Box<str>, bool)>,
+    /// What may (or may not) be upgraded to here, other than the manager says.
+    pub upgrades: Vec<Upgrade>,
+}
+
+/// A protocol that a request may ask to go on in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upgrade {
+    /// Its name in lower case; `connect` for the method.
+    pub kind: Box<str>,
+    /// Whether it is granted.
+    pub enabled: bool,
+    /// Of `connect`: whether the tunnel ends here and its bytes go to the cluster as they are, instead of the
+    /// request's being passed on.
+    pub terminates: bool,
+    /// Of such a tunnel: the PROXY header that goes first.
+    pub proxy_header: Option<ProxyHeader>,
+}
+
+impl Upgrade {
+    fn compile(message: &wire::route_action::UpgradeConfig) -> Result<Self, Wrong> {
+        let kind = named(&message.upgrade_type, "upgrade_type")?.to_ascii_lowercase().into_boxed_str();
+        refuse(&*kind == "connect-udp", "upgrade_type")?;
+        let connect = message.connect_config.as_ref();
+        if connect.is_some() && &*kind != "connect" {
+            return Err(Wrong::new("connect_config", "is for CONNECT only"));
+        }
+        refuse(connect.is_some_and(|connect| connect.allow_post), "connect_config.allow_post")?;
+        let header = connect.and_then(|connect| connect.proxy_protocol_config.as_ref());
+        let header = header.map(|header| ProxyHeader::compile(Some(header)));
+        Ok(Self {
+            kind,
+            enabled: flag(&message.enabled, true),
+            terminates: connect.is_some(),
+            proxy_header: header.transpose().within("connect_config.proxy_protocol_config")?,
+        })
+    }
 }
 
 /// How far a gRPC call's own `grpc-timeout` is followed.
@@ -140,35 +177,6 @@ pub struct Mirror {
     pub marks_host: bool,
 }
 
-/// What a consistent hash is made from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HashPolicy {
-    /// Where the value comes from.
-    pub source: HashSource,
-    /// Whether what follows is skipped once this gave a value.
-    pub terminal: bool,
-}
-
-/// Where a hash's value comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HashSource {
-    /// A cookie; made by us and kept this long where the client has none.
-    Cookie {
-        /// Its name.
-        name: Arc<str>,
-        /// How long the client keeps it; none to never make one.
-        ttl: Option<Duration>,
-        /// The path it is for.
-        path: Arc<str>,
-    },
-    /// A header.
-    Header(HeaderName),
-    /// A query parameter.
-    Query(Arc<str>),
-    /// The client's address.
-    SourceIp,
-}
-
 /// The levels around a route, from which it inherits.
 pub(crate) struct Around<'a> {
     pub(crate) retry: Option<&'a wire::RetryPolicy>,
@@ -190,7 +198,7 @@ impl Route {
         let mut filters = message.typed_per_filter_config.clone();
         let action = match &message.action {
             Some(wire::route::Action::Route(action)) => {
-                crate::table::add_cors(&mut filters, deprecated_cors(action));
+                add_cors(&mut filters, deprecated_cors(action));
                 Action::Forward(Box::new(Forward::compile(action, around, slots).within("route")?))
             }
             Some(wire::route::Action::Redirect(redirect)) => {
@@ -290,7 +298,9 @@ impl Forward {
                 2 => StatusCode::INTERNAL_SERVER_ERROR,
                 _ => StatusCode::SERVICE_UNAVAILABLE,
             },
+            // Like Envoy: where the new kind of timeouts is used at all, the old one is not looked at.
             timeout: match duration(&message.timeout, "timeout")? {
+                _ if message.max_stream_duration.is_some() => None,
                 None => Some(Duration::from_secs(15)),
                 Some(timeout) => Some(timeout).filter(|t| !t.is_zero()),
             },
@@ -300,43 +310,55 @@ impl Forward {
             retry: retry.filter(|retry| retry.retries > 0 && retry.on != Default::default()),
             rewrite: Rewrite::compile(message)?,
             mirrors: each(mirrors, "request_mirror_policies", Mirror::compile)?,
-            hash: each(&message.hash_policy, "hash_policy", HashPolicy::compile)?,
-            upgrades: each(&message.upgrade_configs, "upgrade_configs", |upgrade| {
-                refuse(upgrade.connect_config.is_some(), "connect_config")?;
-                let kind = named(&upgrade.upgrade_type, "upgrade_type")?.to_ascii_lowercase();
-                Ok((kind.into_boxed_str(), flag(&upgrade.enabled, true)))
-            })?,
+            hash: hash_policies(&message.hash_policy)?,
+            upgrades: upgrades(message)?,
         })
     }
 
     /// How long this request and its response may take together; a gRPC call may set it itself.
     pub fn limit(&self, request: &http::request::Parts) -> Option<Duration> {
-        let duration = match self.grpc_timeout {
+        match self.grpc_timeout {
             GrpcTimeout::UpTo(most) if is_grpc(request) => {
                 let own =
                     request.headers.get("grpc-timeout").and_then(|value| grpc_timeout(value.as_bytes()));
-                match (own, most) {
-                    (Some(own), Some(most)) => Some(own.min(most)),
-                    (own, most) => own.or(most).or(self.max_duration),
-                }
+                own.into_iter().chain(most).min().or(self.max_duration)
             }
-            _ => self.max_duration,
-        };
-        match (self.timeout, duration) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
+            _ => self.timeout.into_iter().chain(self.max_duration).min(),
         }
+    }
+
+    /// What a route itself says of an upgrade to a protocol.
+    pub fn upgrade(&self, protocol: &str) -> Option<&Upgrade> {
+        self.upgrades.iter().find(|upgrade| upgrade.kind.eq_ignore_ascii_case(protocol))
     }
 
     /// Whether a connection may be upgraded to a protocol, where the HTTP manager says `otherwise`.
     pub fn may_upgrade(&self, protocol: &str, otherwise: bool) -> bool {
-        let own = self.upgrades.iter().find(|(kind, _)| kind.eq_ignore_ascii_case(protocol));
-        own.map_or(otherwise, |(_, enabled)| *enabled)
+        self.upgrade(protocol).map_or(otherwise, |upgrade| upgrade.enabled)
+    }
+
+    /// The hash of a request, by which a cluster may choose its endpoint.
+    pub fn hashed(&self, request: &http::request::Parts, peer: &Peer) -> Hashed {
+        hash(&self.hash, request, peer)
     }
 }
 
+fn upgrades(message: &wire::RouteAction) -> Result<Vec<Upgrade>, Wrong> {
+    let upgrades = each(&message.upgrade_configs, "upgrade_configs", Upgrade::compile)?;
+    for (i, upgrade) in upgrades.iter().enumerate() {
+        if upgrades.iter().take(i).any(|before| before.kind == upgrade.kind) {
+            return Err(Wrong::new(format!("upgrade_configs[{i}]"), format!("{} comes twice", upgrade.kind)));
+        }
+    }
+    Ok(upgrades)
+}
+
 /// What would send a request elsewhere, or answer it otherwise, than was asked.
+#[allow(deprecated, reason = "old control planes still write the old spellings")]
 fn refuse_fields(message: &wire::RouteAction) -> Result<(), Wrong> {
+    refuse(message.internal_redirect_action != 0, "internal_redirect_action")?;
+    refuse(message.priority != 0, "priority")?;
+    refuse(message.grpc_timeout_offset.is_some(), "grpc_timeout_offset")?;
     refuse(message.metadata_match.is_some(), "metadata_match")?;
     refuse(message.retry_policy_typed_config.is_some(), "retry_policy_typed_config")?;
     refuse(message.internal_redirect_policy.is_some(), "internal_redirect_policy")?;
@@ -462,31 +484,6 @@ impl Mirror {
             share,
             marks_host: !message.disable_shadow_host_suffix_append,
         })
-    }
-}
-
-impl HashPolicy {
-    fn compile(message: &wire::route_action::HashPolicy) -> Result<Self, Wrong> {
-        let source = match required(&message.policy_specifier, "policy_specifier")? {
-            PolicySpecifier::Header(header) => {
-                refuse(header.regex_rewrite.is_some(), "header.regex_rewrite")?;
-                let wrong = |_| Wrong::new("header.header_name", "is not a header name");
-                HashSource::Header(HeaderName::try_from(&header.header_name).map_err(wrong)?)
-            }
-            PolicySpecifier::Cookie(cookie) => HashSource::Cookie {
-                name: named(&cookie.name, "cookie.name")?,
-                ttl: duration(&cookie.ttl, "cookie.ttl")?,
-                path: cookie.path.as_str().into(),
-            },
-            PolicySpecifier::ConnectionProperties(properties) if properties.source_ip => HashSource::SourceIp,
-            PolicySpecifier::QueryParameter(parameter) => {
-                HashSource::Query(named(&parameter.name, "query_parameter.name")?)
-            }
-            PolicySpecifier::ConnectionProperties(_) | PolicySpecifier::FilterState(_) => {
-                return Err(Wrong::new("policy_specifier", "is not supported"));
-            }
-        };
-        Ok(Self { source, terminal: message.terminal })
     }
 }
 

@@ -20,6 +20,10 @@ const COMBINATIONS: usize = 1 << 16;
 pub struct Connection<'a> {
     /// Where it was going, before any redirection.
     pub destination: SocketAddr,
+    /// Where it comes from, as a PROXY header or the socket says.
+    pub source: SocketAddr,
+    /// The other end of the socket itself.
+    pub direct_source: SocketAddr,
     /// The server name in its TLS greeting.
     pub server_name: Option<&'a str>,
     /// Whether it began with a TLS greeting.
@@ -60,6 +64,33 @@ pub struct ChainMatch {
     pub transport: Option<Transport>,
     /// Protocols of which one must be offered.
     pub protocols: Vec<String>,
+    /// Ranges of the other end of the socket itself.
+    pub direct_sources: Vec<Range>,
+    /// Whether it comes from this machine.
+    pub origin: Option<SourceOrigin>,
+    /// Ranges of the address it comes from.
+    pub sources: Vec<Range>,
+    /// Ports it comes from.
+    pub source_ports: Vec<u16>,
+}
+
+/// Whether a connection comes from this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SourceOrigin {
+    /// It comes from elsewhere.
+    External,
+    /// It comes from the address it goes to, or from loopback.
+    Local,
+}
+
+impl SourceOrigin {
+    fn of(connection: &Connection<'_>) -> Self {
+        let source = connection.source.ip().to_canonical();
+        match source.is_loopback() || source == connection.destination.ip().to_canonical() {
+            true => Self::Local,
+            false => Self::External,
+        }
+    }
 }
 
 /// A range of addresses.
@@ -97,12 +128,8 @@ impl ChainMatch {
     pub(crate) fn compile(message: &FilterChainMatch) -> Result<Self, Wrong> {
         refuse(!message.address_suffix.is_empty(), "address_suffix")?;
         refuse(message.suffix_len.is_some(), "suffix_len")?;
-        refuse(!message.direct_source_prefix_ranges.is_empty(), "direct_source_prefix_ranges")?;
-        refuse(message.source_type != 0, "source_type")?;
-        refuse(!message.source_prefix_ranges.is_empty(), "source_prefix_ranges")?;
-        refuse(!message.source_ports.is_empty(), "source_ports")?;
         Ok(Self {
-            port: number(&message.destination_port).map(|n| port(n, "destination_port")).transpose()?,
+            port: number(&message.destination_port).map(|n| some_port(n, "destination_port")).transpose()?,
             ranges: each(&message.prefix_ranges, "prefix_ranges", range)?,
             server_names: each(&message.server_names, "server_names", |name| server_name(name))?,
             transport: match message.transport_protocol.as_str() {
@@ -114,11 +141,28 @@ impl ChainMatch {
             protocols: each(&message.application_protocols, "application_protocols", |name| {
                 named(name, "").map(|name| name.to_string())
             })?,
+            direct_sources: each(&message.direct_source_prefix_ranges, "direct_source_prefix_ranges", range)?,
+            origin: match message.source_type {
+                0 => None,
+                1 => Some(SourceOrigin::Local),
+                2 => Some(SourceOrigin::External),
+                other => return Err(Wrong::new("source_type", format!("{other} is not known"))),
+            },
+            sources: each(&message.source_prefix_ranges, "source_prefix_ranges", range)?,
+            source_ports: each(&message.source_ports, "source_ports", |n| some_port(*n, ""))?,
         })
     }
 }
 
-fn range(message: &CidrRange) -> Result<Range, Wrong> {
+/// A port a connection can have.
+fn some_port(number: u32, path: &str) -> Result<u16, Wrong> {
+    match port(number, path)? {
+        0 => Err(Wrong::new(path, "0 is not a port")),
+        port => Ok(port),
+    }
+}
+
+pub(crate) fn range(message: &CidrRange) -> Result<Range, Wrong> {
     let address: IpAddr = message.address_prefix.parse().map_err(|_| {
         Wrong::new("address_prefix", format!("{:?} is not an IP address", message.address_prefix))
     })?;
@@ -141,16 +185,22 @@ fn server_name(name: &str) -> Result<String, Wrong> {
 /// The filter chains of one listener by what they match; a chain is known by its place in the list.
 #[derive(Clone, Debug, Default)]
 pub struct Sieve {
-    ports: HashMap<u16, Ranges>,
-    any: Option<Ranges>,
+    ports: Choices<u16, Ranges<Names>>,
     default: Option<usize>,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Ranges {
-    /// Longest prefix first.
-    by: Vec<(Range, Names)>,
-    any: Option<Names>,
+/// What stands behind each value, and behind any other.
+#[derive(Clone, Debug)]
+struct Choices<K, T> {
+    by: BTreeMap<K, T>,
+    any: Option<Box<T>>,
+}
+
+/// What stands behind each range, the longest prefix first, and behind any other address.
+#[derive(Clone, Debug)]
+struct Ranges<T> {
+    by: Vec<(Range, T)>,
+    any: Option<Box<T>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -161,17 +211,12 @@ struct Names {
     any: Option<Transports>,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Transports {
-    by: BTreeMap<Transport, Protocols>,
-    any: Option<Protocols>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Protocols {
-    by: BTreeMap<Box<str>, usize>,
-    any: Option<usize>,
-}
+type Transports = Choices<Transport, Protocols>;
+type Protocols = Choices<Box<str>, Direct>;
+type Direct = Ranges<Origins>;
+type Origins = Choices<SourceOrigin, Sources>;
+type Sources = Ranges<SourcePorts>;
+type SourcePorts = Choices<u16, usize>;
 
 impl Sieve {
     /// Arranges chains by what they match; `default` takes what none of them does.
@@ -183,40 +228,30 @@ impl Sieve {
         for (place, wanted) in matches.iter().enumerate() {
             sieve.insert(wanted, place)?;
         }
-        let all = sieve.ports.values_mut().chain(&mut sieve.any);
-        all.for_each(|ranges| ranges.by.sort_by_key(|(range, _)| std::cmp::Reverse(range.prefix)));
         Ok(sieve)
     }
 
     fn insert(&mut self, wanted: &ChainMatch, place: usize) -> Result<(), String> {
-        let count = [wanted.ranges.len(), wanted.server_names.len(), wanted.protocols.len()]
-            .iter()
-            .fold(1_usize, |product, n| product.saturating_mul((*n).max(1)));
+        let lengths = [
+            wanted.ranges.len(),
+            wanted.server_names.len(),
+            wanted.protocols.len(),
+            wanted.direct_sources.len(),
+            wanted.sources.len(),
+            wanted.source_ports.len(),
+        ];
+        let count = lengths.iter().fold(1_usize, |product, n| product.saturating_mul((*n).max(1)));
         if count > COMBINATIONS {
             return Err(format!("filter_chains[{place}] matches too many combinations"));
         }
-        let ranges = match wanted.port {
-            Some(port) => self.ports.entry(port).or_default(),
-            None => self.any.get_or_insert_default(),
-        };
+        let ranges = self.ports.at(wanted.port);
         for range in options(&wanted.ranges) {
             let names = ranges.at(range.copied());
             for name in options(&wanted.server_names) {
-                let transports = names.at(name.map(String::as_str));
-                let protocols = match wanted.transport {
-                    Some(transport) => transports.by.entry(transport).or_default(),
-                    None => transports.any.get_or_insert_default(),
-                };
+                let protocols = names.at(name.map(String::as_str)).at(wanted.transport);
                 for protocol in options(&wanted.protocols) {
-                    let before = match protocol {
-                        Some(protocol) => protocols.by.insert(protocol.as_str().into(), place),
-                        None => protocols.any.replace(place),
-                    };
-                    if let Some(before) = before.filter(|before| *before != place) {
-                        return Err(format!(
-                            "filter_chains[{before}] and filter_chains[{place}] match alike"
-                        ));
-                    }
+                    let direct = protocols.at(protocol.map(|name| name.as_str().into()));
+                    insert_source(direct, wanted, place)?;
                 }
             }
         }
@@ -229,14 +264,18 @@ impl Sieve {
     }
 
     fn search(&self, connection: &Connection<'_>) -> Option<usize> {
-        let ranges = self.ports.get(&connection.destination.port()).or(self.any.as_ref())?;
-        let ip = connection.destination.ip().to_canonical();
-        let names = ranges.by.iter().find(|(range, _)| range.contains(ip));
-        let names = names.map(|(_, names)| names).or(ranges.any.as_ref())?;
-        let transports = names.search(connection.server_name)?;
-        let protocols = transports.by.get(&connection.transport).or(transports.any.as_ref())?;
+        let ranges = self.ports.search(&connection.destination.port())?;
+        let names = ranges.search(connection.destination.ip())?;
+        let protocols = names.search(connection.server_name)?.search(&connection.transport)?;
         let offered = connection.protocols.iter().find_map(|name| protocols.by.get(*name));
-        offered.or(protocols.any.as_ref()).copied()
+        let direct = offered.or(protocols.any.as_deref())?;
+        let origins = direct.search(connection.direct_source.ip())?;
+        let sources = match origins.by.is_empty() {
+            true => origins.any.as_deref(),
+            false => origins.search(&SourceOrigin::of(connection)),
+        };
+        let ports = sources?.search(connection.source.ip())?;
+        ports.search(&connection.source.port()).copied()
     }
 
     /// Whether the choice among the chains for a port may depend on TLS.
@@ -252,18 +291,69 @@ impl Sieve {
     pub fn asks_protocols(&self, port: u16) -> bool {
         self.names(port)
             .flat_map(Names::transports)
-            .flat_map(|t| t.by.values().chain(&t.any))
+            .flat_map(Choices::all)
             .any(|protocols| !protocols.by.is_empty())
     }
 
     fn names(&self, port: u16) -> impl Iterator<Item = &Names> {
-        let ranges = self.ports.get(&port).or(self.any.as_ref());
-        ranges.into_iter().flat_map(|ranges| ranges.by.iter().map(|(_, names)| names).chain(&ranges.any))
+        self.ports.search(&port).into_iter().flat_map(Ranges::all)
     }
 }
 
-impl Ranges {
-    fn at(&mut self, range: Option<Range>) -> &mut Names {
+/// The steps that ask where a connection comes from.
+fn insert_source(direct: &mut Direct, wanted: &ChainMatch, place: usize) -> Result<(), String> {
+    for range in options(&wanted.direct_sources) {
+        let sources = direct.at(range.copied()).at(wanted.origin);
+        for range in options(&wanted.sources) {
+            let ports = sources.at(range.copied());
+            for port in options(&wanted.source_ports) {
+                let before = match port {
+                    Some(port) => ports.by.insert(*port, place),
+                    None => ports.any.replace(Box::new(place)).map(|before| *before),
+                };
+                if let Some(before) = before.filter(|before| *before != place) {
+                    return Err(format!("filter_chains[{before}] and filter_chains[{place}] match alike"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+impl<K, T> Default for Choices<K, T> {
+    fn default() -> Self {
+        Self { by: BTreeMap::new(), any: None }
+    }
+}
+
+impl<K: Ord, T> Choices<K, T> {
+    fn at(&mut self, key: Option<K>) -> &mut T
+    where
+        T: Default,
+    {
+        match key {
+            Some(key) => self.by.entry(key).or_default(),
+            None => self.any.get_or_insert_default(),
+        }
+    }
+
+    fn search(&self, key: &K) -> Option<&T> {
+        self.by.get(key).or(self.any.as_deref())
+    }
+
+    fn all(&self) -> impl Iterator<Item = &T> {
+        self.by.values().chain(self.any.as_deref())
+    }
+}
+
+impl<T> Default for Ranges<T> {
+    fn default() -> Self {
+        Self { by: Vec::new(), any: None }
+    }
+}
+
+impl<T: Default> Ranges<T> {
+    fn at(&mut self, range: Option<Range>) -> &mut T {
         // A range of every address is as good as none.
         let Some(range) = range.filter(|range| range.prefix > 0) else {
             return self.any.get_or_insert_default();
@@ -271,11 +361,24 @@ impl Ranges {
         let place = match self.by.iter().position(|(known, _)| *known == range) {
             Some(place) => place,
             None => {
-                self.by.push((range, Names::default()));
-                self.by.len() - 1
+                let place = self.by.partition_point(|(known, _)| known.prefix >= range.prefix);
+                self.by.insert(place, (range, T::default()));
+                place
             }
         };
         &mut self.by[place].1
+    }
+}
+
+impl<T> Ranges<T> {
+    fn search(&self, address: IpAddr) -> Option<&T> {
+        let address = address.to_canonical();
+        let found = self.by.iter().find(|(range, _)| range.contains(address));
+        found.map(|(_, found)| found).or(self.any.as_deref())
+    }
+
+    fn all(&self) -> impl Iterator<Item = &T> {
+        self.by.iter().map(|(_, found)| found).chain(self.any.as_deref())
     }
 }
 

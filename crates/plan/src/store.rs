@@ -14,34 +14,19 @@ use proto::envoy::config::cluster::v3::Cluster as ClusterMessage;
 use proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use proto::envoy::config::listener::v3::Listener as ListenerMessage;
 use proto::envoy::config::route::v3::RouteConfiguration;
+use proto::envoy::extensions::transport_sockets::tls::v3::Secret as SecretMessage;
 
-use crate::cluster::{Cluster, ClusterSpec};
+use crate::cluster::Cluster;
+use crate::cluster_spec::ClusterSpec;
 use crate::endpoints::Assignment;
 use crate::listener::Listener;
 use crate::manager::{HttpManager, RouteSource};
-use crate::plan::{Bound, ByName, Plan, Routes};
+use crate::plan::{Bound, ByName, Plan};
 use crate::read::{At, Wrong};
+use crate::resource::{CLUSTER, ENDPOINTS, LISTENER, ROUTES, Reject, SECRET};
+use crate::routes::Routes;
+use crate::secret::Secret;
 use crate::table::RouteTable;
-
-/// The type URL of clusters.
-pub const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
-/// The type URL of the endpoints of a cluster.
-pub const ENDPOINTS: &str = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
-/// The type URL of listeners.
-pub const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
-/// The type URL of route configurations.
-pub const ROUTES: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
-
-/// A resource that was refused; its last good version, if it had one, stays in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reject {
-    /// The resource's type URL.
-    pub type_url: String,
-    /// Its name.
-    pub name: String,
-    /// The field that is wrong, and why.
-    pub message: String,
-}
 
 /// Resources, each in its last good version.
 #[derive(Debug, Default)]
@@ -52,6 +37,7 @@ pub struct Store {
     tables: BTreeMap<Arc<str>, Kept<Option<Arc<RouteTable>>>>,
     clusters: BTreeMap<Arc<str>, Kept<Arc<ClusterSpec>>>,
     endpoints: BTreeMap<Arc<str>, Kept<Discovered>>,
+    secrets: BTreeMap<Arc<str>, Option<Secret>>,
     rejects: BTreeMap<(String, String), String>,
     stale: Stale,
     /// The EDS names whose clusters must be joined anew.
@@ -76,6 +62,7 @@ struct Stale {
     routes: bool,
     clusters: bool,
     endpoints: bool,
+    secrets: bool,
     rejects: bool,
 }
 
@@ -121,18 +108,19 @@ impl Store {
             ENDPOINTS => self.put_endpoints(name, any),
             LISTENER => self.put_listener(name, any, coming),
             ROUTES => self.put_routes(name, any),
+            SECRET => self.put_secret(name, any),
             other => Err(Wrong::new("type_url", format!("{other} is not followed"))),
         }
     }
 
     fn put_cluster(&mut self, name: &str, any: &Any) -> Result<(), Wrong> {
         let message: ClusterMessage = proto::any::unpack(any).at("resource")?;
-        let spec = ClusterSpec::compile(&message)?;
+        let spec = Cluster::read(&message)?;
         same_name(name, &message.name)?;
         // Endpoints that came first were judged without their cluster.
         let discovered = spec.discovery_name().and_then(|known| self.endpoints.get_mut(known));
         if let Some(message) = discovered.and_then(Kept::<Discovered>::decoded) {
-            Assignment::compile(message, &spec, &mut Hosts::default())?;
+            Assignment::read(message, &spec)?;
         }
         let kept = Kept { any: Some(Arc::new(any.clone())), value: Arc::new(spec) };
         self.clusters.insert(name.into(), kept);
@@ -146,7 +134,7 @@ impl Store {
         for cluster in
             self.clusters.values().filter(|c| c.value.discovery_name().is_some_and(|n| **n == *name))
         {
-            Assignment::compile(&message, &cluster.value, &mut Hosts::default())?;
+            Assignment::read(&message, &cluster.value)?;
         }
         self.moved.insert(name.into());
         let kept = Kept { any: Some(Arc::new(any.clone())), value: Some(Box::new(message)) };
@@ -196,6 +184,16 @@ impl Store {
         Ok(())
     }
 
+    /// Of a secret nothing is kept as it came: no page shall show a key.
+    fn put_secret(&mut self, name: &str, any: &Any) -> Result<(), Wrong> {
+        let message: SecretMessage = proto::any::unpack(any).at("resource")?;
+        let secret = Secret::compile(&message)?;
+        same_name(name, &message.name)?;
+        self.secrets.insert(name.into(), Some(secret));
+        self.stale.secrets = true;
+        Ok(())
+    }
+
     fn remove(&mut self, type_url: &str, name: &str) {
         match type_url {
             CLUSTER => self.stale.clusters |= self.clusters.remove(name).is_some(),
@@ -206,6 +204,10 @@ impl Store {
                 self.endpoints.insert(name.into(), Kept { any: None, value: Some(Box::new(nothing)) });
                 self.moved.insert(name.into());
                 self.stale.endpoints = true;
+            }
+            SECRET => {
+                self.secrets.insert(name.into(), None);
+                self.stale.secrets = true;
             }
             ROUTES => {
                 self.tables.insert(name.into(), Kept { any: None, value: None });
@@ -223,6 +225,13 @@ impl Store {
     /// The names of the route configurations that listeners in force refer to.
     pub fn wanted_routes(&self) -> BTreeSet<String> {
         self.managers().filter_map(named_routes).map(|name| name.to_string()).collect()
+    }
+
+    /// The names of the secrets that listeners and clusters in force refer to.
+    pub fn wanted_secrets(&self) -> BTreeSet<String> {
+        let listeners = self.listeners.values().flat_map(|kept| kept.value.secrets());
+        let clusters = self.clusters.values().flat_map(|kept| kept.value.secrets());
+        listeners.chain(clusters).map(|name| name.to_string()).collect()
     }
 
     fn managers(&self) -> impl Iterator<Item = &HttpManager> {
@@ -255,6 +264,11 @@ impl Store {
             plan.clusters = Arc::new(self.join_clusters());
             plan.sources.clusters = sources(&self.clusters);
             plan.sources.endpoints = sources(&self.endpoints);
+        }
+        if stale.secrets || stale.listeners || stale.clusters {
+            let wanted = self.wanted_secrets();
+            self.secrets.retain(|name, _| wanted.contains(&**name));
+            plan.secrets = Arc::new(self.secrets.clone());
         }
         if stale.rejects {
             let reject = |((type_url, name), message): (&(String, String), &String)| Reject {

@@ -9,17 +9,14 @@ use std::sync::Arc;
 use base::Origin;
 use proto::Any;
 use proto::envoy::config::route::v3 as wire;
-use proto::envoy::extensions::filters::http::cors::v3::CorsPolicy;
 
+use crate::cors::add_cors;
 use crate::headers::{HeaderOps, header_ops};
 use crate::hosts::{Hosts, without_port};
 use crate::matcher::first_segment;
-use crate::plan::Request;
-use crate::read::{At, Wrong, each, number, origin, refuse};
+use crate::read::{At, Wrong, each, named, number, origin, refuse};
+use crate::request::Request;
 use crate::route::{Around, Route};
-
-/// The filter that policies in the old places are meant for.
-const CORS: &str = "envoy.filters.http.cors";
 
 /// From so many routes on, a virtual host finds its candidates by their first segment.
 const INDEXED: usize = 16;
@@ -126,6 +123,7 @@ impl VirtualHost {
         refuse(message.hedge_policy.is_some(), "hedge_policy")?;
         refuse(message.retry_policy_typed_config.is_some(), "retry_policy_typed_config")?;
         refuse(!message.route_specifiers.is_empty(), "route_specifiers")?;
+        let name = named(&message.name, "name")?;
         if message.domains.is_empty() {
             return Err(Wrong::new("domains", "is empty"));
         }
@@ -156,7 +154,7 @@ impl VirtualHost {
         let mut filters = message.typed_per_filter_config.clone();
         add_cors(&mut filters, deprecated_cors(message));
         Ok(Self {
-            name: message.name.as_str().into(),
+            name,
             domains: message.domains.iter().map(|domain| domain.as_str().into()).collect(),
             tls: match message.require_tls {
                 1 => TlsRequirement::External,
@@ -186,27 +184,6 @@ impl VirtualHost {
 #[allow(deprecated, reason = "old control planes still write the old spelling")]
 fn deprecated_cors(message: &wire::VirtualHost) -> Option<&wire::CorsPolicy> {
     message.cors.as_ref()
-}
-
-/// Puts a policy from its old place where the filter looks for it, unless there is one already.
-pub(crate) fn add_cors(filters: &mut HashMap<String, Any>, old: Option<&wire::CorsPolicy>) {
-    let Some(old) = old.filter(|_| !filters.contains_key(CORS)) else { return };
-    let filter_enabled = old.enabled_specifier.as_ref().map(|specifier| match specifier {
-        wire::cors_policy::EnabledSpecifier::FilterEnabled(enabled) => enabled.clone(),
-    });
-    let policy = CorsPolicy {
-        allow_origin_string_match: old.allow_origin_string_match.clone(),
-        allow_methods: old.allow_methods.clone(),
-        allow_headers: old.allow_headers.clone(),
-        expose_headers: old.expose_headers.clone(),
-        max_age: old.max_age.clone(),
-        allow_credentials: old.allow_credentials,
-        filter_enabled,
-        shadow_enabled: old.shadow_enabled.clone(),
-        allow_private_network_access: old.allow_private_network_access,
-        forward_not_matching_preflights: old.forward_not_matching_preflights,
-    };
-    filters.insert(CORS.to_owned(), proto::any::pack(&policy));
 }
 
 impl Index {

@@ -30,6 +30,16 @@ pub struct JsonError {
     pub message: String,
 }
 
+/// How the fields of messages are spelled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Spelling {
+    /// As protobuf's JSON mapping has it, `typedConfig`; istiod's debug pages do so.
+    Json,
+    /// As the `.proto` files have it, `typed_config`; Envoy's configuration and admin do so.
+    #[default]
+    Proto,
+}
+
 /// Whether messages of this type URL can be told in JSON.
 pub fn knows(type_url: &str) -> bool {
     descriptor_of(type_url).is_some()
@@ -40,10 +50,15 @@ pub fn knows(type_url: &str) -> bool {
 /// An `Any` of a type nobody here knows, or whose bytes are no such message, becomes its `@type` beside the bytes
 /// in base64 as `value`. A message of unknown type is empty.
 pub fn to_json<M: Message + Name>(message: &M) -> Value {
+    to_json_as(message, Spelling::Proto)
+}
+
+/// The same as [`to_json`], in a spelling of one's own.
+pub fn to_json_as<M: Message + Name>(message: &M, spelling: Spelling) -> Value {
     let empty = || Value::Object(serde_json::Map::new());
     let Some(descriptor) = POOL.get_message_by_name(&M::full_name()) else { return empty() };
     match DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()) {
-        Ok(message) => write::message(&message, 0),
+        Ok(message) => write::message(&message, write::At::top(spelling)),
         Err(_) => empty(),
     }
 }

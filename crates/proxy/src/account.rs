@@ -2,15 +2,13 @@
 //! has gone; then it becomes a log line and counts in the metrics.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::{OnceCell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use base::node::NodeKind;
-use base::{Bootstrap, NodeId, Origin};
+use base::Origin;
 use bytes::Bytes;
 use filter::{Chain, ChainRun, Exchange, Limits, LocalReply, Phases, ReasonFlag, Step};
 use http::header::{HOST, HeaderName, USER_AGENT};
@@ -18,136 +16,26 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::Frame;
 use plan::{Direction, HttpManager, RouteMatch};
-use telemetry::{
-    Account, Flags, Format, Metrics, Security, Service, Stats, Traffic, WorkerMetrics, Workload,
-    WorkloadFacts,
-};
+use telemetry::{Account, Flags, Format, Security, Service, Traffic, Workload};
 
-use crate::body::Cut;
-use crate::counters::{Active, Counters, HttpCounters};
-use crate::downstream::{Chosen, Client};
-use crate::exchange::REQUEST_ID;
+use crate::client::{Chosen, Client};
+use crate::counters::{Active, HttpCounters};
+use crate::cut::Cut;
 use crate::forwarded;
-use crate::lines::Lines;
+use crate::ledger::Ledger;
+use crate::silence::Pulse;
 use crate::upload::Upload;
 use crate::view::View;
 use crate::worker::Worker;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// What all workers report to.
-#[derive(Clone, Debug)]
-pub(crate) struct Reporter {
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) stats: Arc<Stats>,
-    me: Arc<Workload>,
-    is_sidecar: bool,
-}
-
-impl Reporter {
-    /// Reports for the workload a bootstrap speaks of.
-    pub(crate) fn new(bootstrap: &Bootstrap) -> Self {
-        let id: Option<NodeId> = bootstrap.id.parse().ok();
-        Self {
-            metrics: Arc::default(),
-            stats: Arc::default(),
-            me: Arc::new(Workload::new(facts(bootstrap, id.as_ref()))),
-            is_sidecar: id.is_none_or(|id| id.kind == NodeKind::Sidecar),
-        }
-    }
-}
-
-fn facts(bootstrap: &Bootstrap, id: Option<&NodeId>) -> WorkloadFacts {
-    let text = |name: &str| bootstrap.metadata.get(name).and_then(|v| v.as_str()).map(str::to_owned);
-    let labels = bootstrap.metadata.get("LABELS");
-    let label =
-        |name: &str| labels.and_then(|l| l.get(name)).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
-    let or = |first: String, second: &str| if first.is_empty() { label(second) } else { first };
-    let namespace = text("NAMESPACE").or(id.map(|id| id.namespace.clone())).unwrap_or_default();
-    let name = text("WORKLOAD_NAME").or(id.map(|id| id.name.clone())).unwrap_or_default();
-    WorkloadFacts {
-        app: label("app"),
-        version: label("version"),
-        canonical_service: or(label("service.istio.io/canonical-name"), "app"),
-        canonical_revision: or(label("service.istio.io/canonical-revision"), "version"),
-        cluster: text("CLUSTER_ID").unwrap_or_default(),
-        principal: String::new(),
-        name,
-        namespace,
-    }
-}
-
-/// One worker's books.
-pub(crate) struct Ledger {
-    pub(crate) counters: Counters,
-    lines: Lines,
-    metrics: RefCell<WorkerMetrics>,
-    formats: RefCell<HashMap<Option<Arc<str>>, Rc<Format>>>,
-    me: Arc<Workload>,
-    is_sidecar: bool,
-}
-
-impl Ledger {
-    /// Books that report to `reporter` and log to `lines`.
-    pub(crate) fn new(lines: Lines, reporter: &Reporter) -> Self {
-        Self {
-            counters: Counters::new(reporter.stats.worker()),
-            lines,
-            metrics: RefCell::new(reporter.metrics.worker()),
-            formats: RefCell::default(),
-            me: Arc::clone(&reporter.me),
-            is_sidecar: reporter.is_sidecar,
-        }
-    }
-
-    /// Whether the other side of every connection may be a mesh peer that wants to know why.
-    pub(crate) fn is_sidecar(&self) -> bool {
-        self.is_sidecar
-    }
-
-    /// Notes a connection whose bytes were no HTTP; the codec has answered it.
-    pub(crate) fn refused(&self, client: &Client, error: &hyper::Error) {
-        tracing::debug!(remote = %client.remote, %error, "malformed HTTP refused");
-    }
-
-    /// Hands on what has been logged.
-    pub(crate) fn flush(&self) {
-        self.lines.flush();
-    }
-
-    /// Hands on lines soon after they were logged, for ever.
-    pub(crate) async fn keep_flushing(&self) {
-        self.lines.keep_flushing().await;
-    }
-
-    /// The compiled format of an access log; Istio's own where there is none or it cannot be compiled.
-    fn format(&self, text: Option<&Arc<str>>) -> Rc<Format> {
-        if let Some(format) = self.formats.borrow().get(&text.cloned()) {
-            return Rc::clone(format);
-        }
-        let compiled = text.map(|text| {
-            let json =
-                serde_json::from_str::<serde_json::Value>(text).ok().filter(serde_json::Value::is_object);
-            json.map_or_else(|| Format::text(text), |json| Format::json(&json))
-        });
-        let format = Rc::new(match compiled {
-            None => Format::istio_default(),
-            Some(Ok(format)) => format,
-            Some(Err(error)) => {
-                tracing::warn!(%error, "an access log format is not understood: lines are in the default format");
-                Format::istio_default()
-            }
-        });
-        self.formats.borrow_mut().insert(text.cloned(), Rc::clone(&format));
-        format
-    }
-}
-
 /// One exchange, from its head to its end. The last to let go of it closes the account.
 pub(crate) struct Entry {
     pub(crate) client: Rc<Client>,
     pub(crate) chosen: Rc<Chosen>,
     pub(crate) record: RefCell<Record>,
+    pulse: OnceCell<Pulse>,
     _active: Active,
     http: Rc<HttpCounters>,
 }
@@ -158,10 +46,14 @@ pub(crate) struct Record {
     pub(crate) x: Exchange,
     /// The run of the route's filters, where it has any.
     run: Option<Box<ChainRun>>,
+    /// Whether there was a request at all, and not something that is no HTTP.
+    pub(crate) is_request: bool,
     /// Where it went.
     pub(crate) way: Way,
     /// The request's body, where there is one.
     pub(crate) upload: Option<Upload>,
+    /// Cookies that go with the answer.
+    pub(crate) cookies: Vec<HeaderValue>,
     /// Whether the response has passed whole.
     pub(crate) complete: bool,
     pub(crate) status: Option<StatusCode>,
@@ -210,23 +102,23 @@ impl Entry {
         let http = Rc::clone(chosen.http.get_or_init(|| counters.manager(&manager.stat_prefix)));
         http.requests.increment();
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let facts = filter::Facts {
-            began: filter::Moment(started),
-            peer: filter::Peer { remote: client.remote, local: client.local },
-            attempt: 0,
-            flags: Vec::new(),
-            seed: client.worker.random(),
-        };
+        let facts = filter::Facts::new(
+            filter::Moment(started),
+            filter::Peer { remote: client.remote, local: client.local },
+            client.worker.random(),
+        );
         let record = Record {
             is_grpc: crate::reply::is_grpc(&head.headers),
             x: Exchange { request: head, response: None, facts },
             run: None,
+            is_request: true,
             way: Way::default(),
             upload: None,
             upgrades: false,
             stopped: None,
             over_edge: false,
             phases: Phases::none(),
+            cookies: Vec::new(),
             complete: false,
             status: None,
             details: Cow::Borrowed("via_upstream"),
@@ -243,7 +135,7 @@ impl Entry {
             response_headers: None,
         };
         let _active = Active::begin(&http.active);
-        Rc::new(Self { client, chosen, record: RefCell::new(record), _active, http })
+        Rc::new(Self { client, chosen, record: RefCell::new(record), pulse: OnceCell::new(), _active, http })
     }
 
     /// The worker that serves it.
@@ -279,6 +171,18 @@ impl Entry {
             Some(run) => step(run, &mut record.x),
             None => Step::Continue,
         }
+    }
+
+    /// When something last passed on the stream, from now on.
+    pub(crate) fn pulse(&self) -> Pulse {
+        let pulse = self.pulse.get_or_init(|| {
+            let pulse = Pulse::default();
+            if let Some(upload) = &self.record.borrow().upload {
+                upload.watch(pulse.clone());
+            }
+            pulse
+        });
+        pulse.clone()
     }
 
     /// Raises a flag.
@@ -359,7 +263,9 @@ impl Record {
     pub(crate) fn cut(&mut self, cut: Cut) {
         self.x.facts.raise(cut.flag());
         self.details = match cut {
-            Cut::Client | Cut::Filter => "filter_abort",
+            Cut::Client => "downstream_remote_disconnect",
+            Cut::Filter => "filter_abort",
+            Cut::Idle => "stream_idle_timeout",
             Cut::TimedOut => "response_timeout",
             Cut::Upstream => "upstream_reset_after_response_started{connection_termination}",
         }
@@ -389,7 +295,7 @@ impl Drop for Entry {
             self.http.responded(status);
         }
         let Some(manager) = self.chosen.manager() else { return };
-        let side = Side::of(&self.client.worker.ledger, &self.chosen, &record.way);
+        let side = Side::of(&self.client.worker.ledger, (&self.client, &self.chosen), &record.way);
         let account = record.account(&self.client, &side, now);
         let ledger = &self.client.worker.ledger;
         ledger.metrics.borrow_mut().record(&account);
@@ -409,15 +315,16 @@ struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    fn of(ledger: &'a Ledger, chosen: &Chosen, way: &'a Way) -> Self {
+    fn of(ledger: &'a Ledger, (client, chosen): (&'a Client, &Chosen), way: &'a Way) -> Self {
+        let peer = client.peer();
         let service = way.view.as_ref().and_then(|view| view.service.as_ref());
         match chosen.listener.direction {
             Direction::Inbound => Self {
                 reporter: telemetry::Reporter::Destination,
-                source: None,
+                source: peer,
                 destination: Some(&ledger.me),
                 service,
-                security: Security::None,
+                security: if peer.is_some() { Security::MutualTls } else { Security::None },
             },
             Direction::Outbound | Direction::Unspecified => Self {
                 reporter: telemetry::Reporter::Source,
@@ -432,10 +339,10 @@ impl<'a> Side<'a> {
 
 impl Record {
     /// The account as telemetry reads it.
-    fn account<'a>(&'a self, client: &Client, side: &Side<'a>, now: Instant) -> Account<'a> {
+    fn account<'a>(&'a self, client: &'a Client, side: &Side<'a>, now: Instant) -> Account<'a> {
         let request = &self.x.request;
         let header = |name: &HeaderName| request.headers.get(name).map(HeaderValue::as_bytes);
-        let path = request.uri.path_and_query().map(PathAndQuery::as_str);
+        let path = request.uri.path_and_query().filter(|_| self.is_request).map(PathAndQuery::as_str);
         let upload = self.upload.as_ref();
         let since = |at: Instant| at.saturating_duration_since(self.began);
         Account {
@@ -445,13 +352,13 @@ impl Record {
             response_duration: self.first_byte.map(since),
             upstream_service_time: self.service_time,
             traffic: if self.is_grpc { Traffic::Grpc } else { Traffic::Http },
-            protocol: Some(request.version),
-            method: Some(request.method.as_str()),
+            protocol: self.is_request.then_some(request.version),
+            method: self.is_request.then(|| request.method.as_str()),
             scheme: Some(self.scheme()),
             path,
             original_path: self.original_path.as_deref(),
             authority: request.headers.get(HOST).and_then(|host| host.to_str().ok()),
-            request_id: header(&REQUEST_ID),
+            request_id: header(&forwarded::REQUEST_ID),
             user_agent: header(&USER_AGENT),
             forwarded_for: header(&forwarded::FOR),
             request_headers: Some(&request.headers),
@@ -469,7 +376,9 @@ impl Record {
             upstream_local: self.way.local,
             downstream_local: Some(client.local),
             downstream_remote: Some(self.from),
-            downstream_direct: Some(client.remote),
+            downstream_direct: Some(client.direct),
+            server_name: client.server_name(),
+            tls: client.secured().map(|secured| &secured.facts),
             route_name: self.way.route.as_deref(),
             origin: self.way.origin.as_deref(),
             reporter: side.reporter,
@@ -484,18 +393,27 @@ impl Record {
 
 impl Ledger {
     /// Counts a forwarded connection that begins.
-    pub(crate) fn relay_begins(&self, chosen: &Chosen, way: &Way, account: &Account<'_>) {
-        self.metrics.borrow_mut().tcp_opened(&Side::of(self, chosen, way).tells(account));
+    pub(crate) fn relay_begins(&self, ends: (&Client, &Chosen), way: &Way, account: &Account<'_>) {
+        self.metrics.borrow_mut().tcp_opened(&Side::of(self, ends, way).tells(account));
+    }
+
+    /// Counts bytes a forwarded connection has moved since the last time, up and down.
+    pub(crate) fn relay_moves(
+        &self,
+        ends: (&Client, &Chosen),
+        way: &Way,
+        account: &Account<'_>,
+        (up, down): (u64, u64),
+    ) {
+        self.metrics.borrow_mut().tcp_moved(&Side::of(self, ends, way).tells(account), up, down);
     }
 
     /// Enters a forwarded connection that has ended.
-    pub(crate) fn relay_ended(&self, chosen: &Chosen, way: &Way, account: &Account<'_>) {
-        let side = Side::of(self, chosen, way);
+    pub(crate) fn relay_ended(&self, ends: (&Client, &Chosen), way: &Way, account: &Account<'_>) {
+        let side = Side::of(self, ends, way);
+        let (_, chosen) = ends;
         let account = side.tells(account);
-        let mut metrics = self.metrics.borrow_mut();
-        metrics.tcp_moved(&account, account.bytes_received, account.bytes_sent);
-        metrics.tcp_closed(&account);
-        drop(metrics);
+        self.metrics.borrow_mut().tcp_closed(&account);
         if let plan::Terminal::Tcp(proxy) = &chosen.chain.terminal {
             for log in &proxy.access_log {
                 let format = self.format(log.format.as_ref());

@@ -1,21 +1,23 @@
 //! A response's body on its way to the client: counted, its connection given back when it has passed.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use balance::ActiveRequest;
+use balance::{ActiveRequest, Held};
 use bytes::Bytes;
-use filter::ReasonFlag;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use net::Lease;
+use net::{Keep, Lease};
 use tokio::sync::mpsc;
-use tokio::time::Sleep;
 
 use crate::account::Entry;
-use crate::codec::Busy;
 use crate::counters::Active;
+use crate::cut::Cut;
+use crate::deadline::Deadline;
+use crate::pace::Busy;
+use crate::silence::Watch;
+use crate::upgrade::Tunnel;
 use crate::upload::{BoxError, RequestBody};
 
 /// What is sent to a client.
@@ -23,6 +25,11 @@ pub(crate) struct ResponseBody {
     kind: Kind,
     entry: Option<Rc<Entry>>,
     busy: Option<Busy>,
+    /// Whether the client's connection ends with it.
+    closes: bool,
+    /// What the client's connection turns into after the head.
+    tunnel: Option<Box<Tunnel>>,
+    watch: Option<Watch>,
 }
 
 enum Kind {
@@ -34,11 +41,11 @@ enum Kind {
 
 /// An upstream's body, and what it keeps busy.
 pub(crate) struct Download {
-    pub(crate) incoming: Incoming,
+    /// The connection it comes by, until all of it has come.
     pub(crate) lease: Option<Lease<RequestBody>>,
-    pub(crate) deadline: Option<Pin<Box<Sleep>>>,
-    /// How many requests the connection may carry.
-    pub(crate) most: Option<u32>,
+    pub(crate) deadline: Option<Deadline>,
+    /// How long the connection is kept.
+    pub(crate) keep: Keep,
     pub(crate) _holds: Holds,
 }
 
@@ -46,44 +53,77 @@ pub(crate) struct Download {
 pub(crate) struct Holds {
     pub(crate) _host: ActiveRequest,
     pub(crate) _cluster: Active,
-}
-
-/// Why a body was cut off; the client's connection or stream is reset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Cut {
-    /// The client broke off.
-    #[error("the client broke the request off")]
-    Client,
-    /// A filter would not let the rest pass.
-    #[error("a filter cut the response off")]
-    Filter,
-    /// It took too long.
-    #[error("the response took longer than its route allows")]
-    TimedOut,
-    /// The upstream broke off.
-    #[error("the upstream broke the response off")]
-    Upstream,
+    pub(crate) _request: Held,
 }
 
 impl ResponseBody {
+    fn new(kind: Kind, entry: Rc<Entry>) -> Self {
+        Self { kind, entry: Some(entry), busy: None, closes: false, tunnel: None, watch: None }
+    }
+
     /// These bytes.
     pub(crate) fn whole(bytes: Bytes, entry: Rc<Entry>) -> Self {
-        Self { kind: Kind::Whole(bytes), entry: Some(entry), busy: None }
+        Self::new(Kind::Whole(bytes), entry)
     }
 
     /// What an upstream sends.
     pub(crate) fn upstream(download: Download, entry: Rc<Entry>) -> Self {
-        Self { kind: Kind::Upstream(download), entry: Some(entry), busy: None }
+        Self::new(Kind::Upstream(download), entry)
     }
 
     /// What filters let through.
     pub(crate) fn filtered(frames: mpsc::Receiver<Result<Frame<Bytes>, Cut>>, entry: Rc<Entry>) -> Self {
-        Self { kind: Kind::Filtered(frames), entry: Some(entry), busy: None }
+        Self::new(Kind::Filtered(frames), entry)
     }
 
     /// Keeps the client's connection busy until the body is gone.
     pub(crate) fn keep(&mut self, busy: Busy) {
         self.busy = Some(busy);
+    }
+
+    /// Whether it is none of an upstream's.
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(self.kind, Kind::Whole(_))
+    }
+
+    /// Ends the client's connection with the body.
+    pub(crate) fn close(&mut self) {
+        self.closes = true;
+    }
+
+    /// Whether the client's connection ends with the body.
+    pub(crate) fn closes(&self) -> bool {
+        self.closes
+    }
+
+    /// Turns the client's connection into something else after the head.
+    pub(crate) fn turn_into(&mut self, tunnel: Option<Box<Tunnel>>) {
+        self.tunnel = tunnel;
+    }
+
+    /// Whether the client's connection turns into something else.
+    pub(crate) fn turns(&self) -> bool {
+        self.tunnel.is_some()
+    }
+
+    /// What the client's connection turns into.
+    pub(crate) fn take_tunnel(&mut self) -> Option<Box<Tunnel>> {
+        self.tunnel.take()
+    }
+
+    /// Notes that there is nothing to send, as in answer to a `HEAD` request.
+    pub(crate) fn skip(&mut self) {
+        self.note(None);
+    }
+
+    /// Cuts the body off where nothing passes for too long.
+    pub(crate) fn watch(&mut self, watch: Watch) {
+        self.watch = Some(watch);
+    }
+
+    /// Whether nothing has passed for too long.
+    fn is_silent(&mut self, cx: &mut Context<'_>) -> bool {
+        self.watch.as_mut().is_some_and(|watch| watch.poll(cx).is_ready())
     }
 
     fn poll_kind(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
@@ -108,22 +148,28 @@ impl ResponseBody {
 impl Download {
     /// The next frame; the connection is given back with the last.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) {
-            if frame.is_none() || self.incoming.is_end_stream() {
+        let Some(lease) = &mut self.lease else { return Poll::Ready(None) };
+        if let Poll::Ready(frame) = Pin::new(&mut *lease).poll_frame(cx) {
+            if frame.is_none() || lease.is_end_stream() {
                 self.release();
             }
-            return Poll::Ready(frame.map(|frame| frame.map_err(|_| Cut::Upstream)));
+            return Poll::Ready(frame.map(|frame| frame.map_err(|failure| Cut::of(&failure))));
         }
         if let Some(deadline) = &mut self.deadline {
-            ready!(deadline.as_mut().poll(cx));
+            ready!(Pin::new(deadline).poll(cx));
             return Poll::Ready(Some(Err(Cut::TimedOut)));
         }
         Poll::Pending
     }
 
+    /// Whether all of it has come.
+    pub(crate) fn is_end(&self) -> bool {
+        self.lease.as_ref().is_none_or(Body::is_end_stream)
+    }
+
     fn release(&mut self) {
         if let Some(lease) = self.lease.take() {
-            lease.release(self.most);
+            lease.release(self.keep);
         }
     }
 }
@@ -131,7 +177,7 @@ impl Download {
 impl Drop for Download {
     fn drop(&mut self) {
         // A response without a body, or one whose last frame was read, leaves a connection that can serve on.
-        if self.incoming.is_end_stream() {
+        if self.is_end() {
             self.release();
         }
     }
@@ -145,7 +191,14 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = ready!(self.poll_kind(cx));
+        let frame = match self.poll_kind(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending if self.is_silent(cx) => Some(Err(Cut::Idle)),
+            Poll::Pending => return Poll::Pending,
+        };
+        if let Some(watch) = &self.watch {
+            watch.beat();
+        }
         self.note(frame.as_ref());
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
@@ -153,7 +206,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Filtered(_) => false,
-            Kind::Upstream(download) => download.incoming.is_end_stream(),
+            Kind::Upstream(download) => download.is_end(),
             Kind::Whole(bytes) => bytes.is_empty(),
         }
     }
@@ -161,7 +214,9 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Filtered(_) => SizeHint::default(),
-            Kind::Upstream(download) => download.incoming.size_hint(),
+            Kind::Upstream(download) => {
+                download.lease.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+            }
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
         }
     }
@@ -171,17 +226,6 @@ impl Drop for ResponseBody {
     fn drop(&mut self) {
         if self.is_end_stream() {
             self.note(None);
-        }
-    }
-}
-
-impl Cut {
-    /// The flag that tells it.
-    pub(crate) fn flag(self) -> ReasonFlag {
-        match self {
-            Self::Client | Self::Filter => ReasonFlag::DownstreamConnectionTermination,
-            Self::TimedOut => ReasonFlag::UpstreamRequestTimeout,
-            Self::Upstream => ReasonFlag::UpstreamConnectionTermination,
         }
     }
 }

@@ -9,21 +9,24 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use net::socket::Listening;
 use plan::{Listener, Plan, Store, Terminal};
-use tokio::sync::{Mutex, Notify, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 use tokio::time::Instant;
 use xds::{Accept, Reject, TypeUrl, Update};
 
-use crate::machine::Shared;
+use crate::judge::{Judge, Suspect};
+use crate::keyring::{Contexts, Keyring};
 use crate::names::{self, Resolved};
-use crate::serving::Serving;
+use crate::serving::{PATIENCE, Serving};
+use crate::shared::{self, Shared};
 use crate::state::Stage;
 use crate::worker::{Command, Install};
 
-/// How long anything waits for a resource it needs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 /// After how long a listener whose address was taken is tried again.
 const REBIND: Duration = Duration::from_secs(5);
+/// How often certificate files are looked at.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long a cluster that the control plane removed serves the routes that still name it.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -39,6 +42,7 @@ pub struct Control {
 pub(crate) struct Warden {
     core: Arc<Mutex<Core>>,
     changed: Arc<Notify>,
+    suspects: mpsc::UnboundedReceiver<Suspect>,
 }
 
 /// The one owner of configuration.
@@ -56,15 +60,25 @@ struct Core {
     /// Those among them that were still waited for at the last swap.
     cold: BTreeSet<Arc<str>>,
     names: Resolved,
+    keyring: Keyring,
+    judge: Judge,
     /// Clusters that are to go, and when at the latest.
     leaving: BTreeMap<String, Instant>,
     bound: HashMap<SocketAddr, SocketAddr>,
     /// When listeners that could not be bound are tried again.
     unbound: Option<Instant>,
+    /// When certificate files are looked at next.
+    look: Option<Instant>,
 }
 
 /// Makes the two ends that share one configuration.
-pub(crate) fn new(store: Store, shared: Arc<Shared>) -> (Control, Warden) {
+pub(crate) fn new(
+    store: Store,
+    shared: Arc<Shared>,
+    suspects: mpsc::UnboundedReceiver<Suspect>,
+) -> (Control, Warden) {
+    let (began, stats) = (shared.began.0, shared.reporter.stats.worker());
+    let judge = Judge::new(stats, began, shared::seed(usize::MAX - 1));
     let core = Arc::new(Mutex::new(Core {
         store,
         shared: Arc::clone(&shared),
@@ -76,12 +90,15 @@ pub(crate) fn new(store: Store, shared: Arc<Shared>) -> (Control, Warden) {
         warming: BTreeMap::new(),
         cold: BTreeSet::new(),
         names: Resolved::default(),
+        keyring: Keyring::default(),
+        judge,
         leaving: BTreeMap::new(),
         bound: HashMap::new(),
         unbound: None,
+        look: None,
     }));
     let changed = Arc::new(Notify::new());
-    let warden = Warden { core: Arc::clone(&core), changed: Arc::clone(&changed) };
+    let warden = Warden { core: Arc::clone(&core), changed: Arc::clone(&changed), suspects };
     (Control { core, shared, changed, wanted: BTreeMap::new() }, warden)
 }
 
@@ -91,6 +108,7 @@ impl Accept for Control {
         let mut rejects = core.update(&update);
         self.wanted.insert(TypeUrl::Endpoint, core.store.wanted_endpoints());
         self.wanted.insert(TypeUrl::Route, core.store.wanted_routes());
+        self.wanted.insert(TypeUrl::Secret, core.store.wanted_secrets());
         // A listener that could not be bound earlier is tried again by the way; that is not this update's fault.
         let unbound = core.publish().await;
         let is_new = |reject: &Reject| update.added.iter().any(|added| added.name == reject.name);
@@ -124,7 +142,7 @@ impl Accept for Control {
 
 impl Warden {
     /// Ends waits whose time is over and asks for names when they are due, for ever.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(mut self) {
         loop {
             let next = self.core.lock().await.next_deadline();
             let slept = async {
@@ -135,6 +153,7 @@ impl Warden {
             };
             tokio::select! {
                 () = self.changed.notified() => {}
+                Some(suspect) = self.suspects.recv() => self.core.lock().await.judge.suspect(&suspect),
                 () = slept => self.act().await,
             }
         }
@@ -148,7 +167,8 @@ impl Warden {
         // Without the lock: a resolver may take its time.
         let answers = names::ask(&asker, due).await;
         let mut core = self.core.lock().await;
-        let mut changed = core.is_overdue();
+        core.judge.tick();
+        let mut changed = core.is_overdue() | core.looks_at_files();
         for (name, addresses) in answers {
             changed |= core.names.take(&name, addresses);
         }
@@ -195,9 +215,24 @@ impl Core {
         self.store.update(TypeUrl::Cluster.as_str(), &[], &gone);
     }
 
+    /// Whether certificate files have changed, if it is time to look.
+    fn looks_at_files(&mut self) -> bool {
+        let now = Instant::now();
+        if self.look.is_none_or(|at| at > now) {
+            return false;
+        }
+        self.look = self.keyring.has_files().then(|| now + LOOK);
+        self.keyring.is_stale()
+    }
+
     /// When something is to be done though nobody says a word.
     fn next_deadline(&self) -> Option<Instant> {
-        self.next_wait().into_iter().chain(self.names.next_due()).min()
+        self.next_wait()
+            .into_iter()
+            .chain(self.names.next_due())
+            .chain(self.look)
+            .chain(self.judge.next_due())
+            .min()
     }
 
     /// Whether the time of some wait is over.
@@ -229,6 +264,8 @@ impl Core {
         let mut serving = Serving::new(self.generation, Arc::clone(&plan), self.ready.values().cloned());
         serving.cold = self.cold(&plan);
         serving.resolved = self.names.clusters(&plan);
+        serving.contexts = self.contexts(&serving);
+        self.judge.follow(&serving);
         let serving = Arc::new(serving);
         let needed: BTreeSet<SocketAddr> = serving.bound().collect();
         opened.retain(|(address, _)| needed.contains(address));
@@ -238,6 +275,22 @@ impl Core {
         self.install(serving, opened, &closed).await;
         self.advance();
         rejects
+    }
+
+    /// The TLS contexts of what is about to be served.
+    fn contexts(&mut self, serving: &Serving) -> Contexts {
+        let plan = &serving.plan;
+        let servers = serving.listeners().flat_map(|listener| &listener.chains);
+        let servers = servers.filter_map(|chain| chain.tls.as_ref());
+        let clients = serving.plan.clusters().flat_map(|cluster| {
+            let sockets = cluster.sockets.all().filter_map(|socket| socket.tls.as_ref());
+            sockets.map(|tls| (tls, cluster.auto_sni.checks_host))
+        });
+        let contexts = self.keyring.build(servers, clients, &|name| plan.secret(name).cloned());
+        if self.look.is_none() && self.keyring.has_files() {
+            self.look = Some(Instant::now() + LOOK);
+        }
+        contexts
     }
 
     /// Chooses the listeners that serve: new versions once their routes are known, old ones until then.
@@ -279,7 +332,11 @@ impl Core {
                 if self.bound.contains_key(address) {
                     continue;
                 }
-                match net::socket::bind_group(*address, self.shared.workers.len()) {
+                let settings = Listening {
+                    backlog: listener.backlog.and_then(|backlog| i32::try_from(backlog).ok()),
+                    transparent: listener.transparent,
+                };
+                match net::socket::bind_group(*address, self.shared.workers.len(), settings) {
                     Ok(sockets) => {
                         let actual = sockets.first().and_then(|s| s.local_addr().ok()).unwrap_or(*address);
                         self.bound.insert(*address, actual);

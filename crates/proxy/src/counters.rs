@@ -1,6 +1,6 @@
 //! One worker's handles on Envoy's own statistics, found once and kept.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -33,6 +33,12 @@ pub(crate) struct ClusterCounters {
     pub(crate) connect_timeouts: Counter,
     pub(crate) no_host: Counter,
     pub(crate) overflows: Counter,
+    pub(crate) connection_overflows: Counter,
+    pub(crate) retry_overflows: Counter,
+    pub(crate) panics: Counter,
+    pub(crate) dropped: Counter,
+    pub(crate) tls_errors: Counter,
+    pub(crate) tls_not_ready: Counter,
     classes: [Counter; 5],
 }
 
@@ -42,8 +48,10 @@ pub(crate) struct ListenerCounters {
     pub(crate) accepted: Counter,
     pub(crate) active: Gauge,
     pub(crate) without_chain: Counter,
-    pub(crate) tls_refused: Counter,
-    told_of_tls: Cell<bool>,
+    pub(crate) bad_preambles: Counter,
+    pub(crate) tls_handshakes: Counter,
+    pub(crate) tls_errors: Counter,
+    pub(crate) tls_not_ready: Counter,
 }
 
 /// Of one HTTP connection manager.
@@ -82,6 +90,12 @@ impl Counters {
                 connect_timeouts: counter("upstream_cx_connect_timeout"),
                 no_host: counter("upstream_cx_none_healthy"),
                 overflows: counter("upstream_rq_pending_overflow"),
+                connection_overflows: counter("upstream_cx_overflow"),
+                retry_overflows: counter("upstream_rq_retry_overflow"),
+                dropped: counter("upstream_rq_drop_overload"),
+                panics: counter("lb_healthy_panic"),
+                tls_errors: counter("ssl.connection_error"),
+                tls_not_ready: counter("client_ssl_socket_factory.upstream_context_secrets_not_ready"),
                 classes: [
                     counter("upstream_rq_1xx"),
                     counter("upstream_rq_2xx"),
@@ -102,8 +116,10 @@ impl Counters {
                 accepted: counter("downstream_cx_total"),
                 active: self.stats.gauge(&scope, "downstream_cx_active"),
                 without_chain: counter("no_filter_chain_match"),
-                tls_refused: counter("downstream_cx_tls_not_served"),
-                told_of_tls: Cell::new(false),
+                bad_preambles: counter("downstream_proxy_proto_error"),
+                tls_handshakes: counter("ssl.handshake"),
+                tls_errors: counter("ssl.connection_error"),
+                tls_not_ready: counter("server_ssl_socket_factory.downstream_context_secrets_not_ready"),
             }
         })
     }
@@ -160,16 +176,6 @@ impl HttpCounters {
     /// Counts a response.
     pub(crate) fn responded(&self, status: StatusCode) {
         count(&self.classes, status);
-    }
-}
-
-impl ListenerCounters {
-    /// Counts a connection whose chain wants TLS, which is not served; the first is logged.
-    pub(crate) fn refuse_tls(&self, listener: &str) {
-        self.tls_refused.increment();
-        if !self.told_of_tls.replace(true) {
-            tracing::warn!(listener, "connections to a chain that demands TLS are closed: TLS is not served");
-        }
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use tokio::sync::{mpsc, oneshot};
 
 /// How long a worker believes an answer at most.
@@ -31,12 +33,15 @@ pub(crate) struct Asker(mpsc::Sender<Question>);
 
 /// Resolves for all askers.
 #[derive(Debug)]
-pub(crate) struct Resolver(mpsc::Receiver<Question>);
+pub(crate) struct Resolver {
+    questions: mpsc::Receiver<Question>,
+    servers: Vec<SocketAddr>,
+}
 
-/// An asker and the resolver it asks.
-pub(crate) fn resolver() -> (Asker, Resolver) {
-    let (sender, receiver) = mpsc::channel(QUESTIONS);
-    (Asker(sender), Resolver(receiver))
+/// An asker and the resolver it asks, which asks these servers, or the system's where there are none.
+pub(crate) fn resolver(servers: &[SocketAddr]) -> (Asker, Resolver) {
+    let (sender, questions) = mpsc::channel(QUESTIONS);
+    (Asker(sender), Resolver { questions, servers: servers.to_vec() })
 }
 
 impl Resolver {
@@ -44,8 +49,8 @@ impl Resolver {
     pub(crate) async fn run(mut self) {
         // Made at the first question: most proxies never ask one.
         let mut resolver = None;
-        while let Some(Question { name, answer }) = self.0.recv().await {
-            let resolver = Arc::clone(resolver.get_or_insert_with(|| Arc::new(system())));
+        while let Some(Question { name, answer }) = self.questions.recv().await {
+            let resolver = Arc::clone(resolver.get_or_insert_with(|| Arc::new(built(&self.servers))));
             // Ends with the resolver's own time limit.
             tokio::spawn(async move {
                 let _ = answer.send(look_up(&resolver, &name).await);
@@ -54,14 +59,29 @@ impl Resolver {
     }
 }
 
-/// A resolver as the system is configured.
-fn system() -> Result<TokioResolver, String> {
-    let builder = TokioResolver::builder_tokio().map_err(|e| e.to_string());
+/// A resolver that asks these servers, or as the system is configured where there are none.
+fn built(servers: &[SocketAddr]) -> Result<TokioResolver, String> {
+    let builder = match servers {
+        [] => TokioResolver::builder_tokio().map_err(|e| e.to_string()),
+        servers => {
+            let servers = servers.iter().map(|at| server(*at)).collect();
+            let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+            Ok(TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()))
+        }
+    };
     let resolver = builder.and_then(|builder| builder.build().map_err(|e| e.to_string()));
     if let Err(error) = &resolver {
         tracing::warn!(error, "no DNS: the system's resolver configuration cannot be used");
     }
     resolver
+}
+
+fn server(at: SocketAddr) -> NameServerConfig {
+    let mut config = NameServerConfig::udp_and_tcp(at.ip());
+    for connection in &mut config.connections {
+        connection.port = at.port();
+    }
+    config
 }
 
 async fn look_up(resolver: &Result<TokioResolver, String>, name: &str) -> Answer {
@@ -133,7 +153,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_needs_no_resolver() {
-        let (asker, resolver) = resolver();
+        let (asker, resolver) = resolver(&[]);
         drop(resolver);
         let names = Names::new(asker);
 

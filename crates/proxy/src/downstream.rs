@@ -1,73 +1,41 @@
 //! An accepted connection: where it was going, which listener and filter chain take it, and what they do.
 
-use std::cell::{Cell, OnceCell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use http::HeaderValue;
-
-use net::hello::{self, Greeting, Hello};
+use net::hello::{self, Greeting};
+use net::proxy_protocol::{self, Preamble, Version};
 use net::sniff::{Wire, recognise};
 use net::{Connection, Stream};
-use plan::{FilterChain, HttpManager, Listener, Terminal, Transport};
-use telemetry::Format;
+use plan::{AcceptsProxy, Listener, ServerTls, Terminal};
 use tokio::net::TcpStream;
 
-use crate::counters::{Active, HttpCounters};
+use crate::client::{Chosen, Client, Ends, Looked};
+use crate::counters::Active;
+use crate::secured::Secured;
 use crate::worker::Worker;
 use crate::{codec, tcp};
 
 /// More of a connection's beginning than this is not looked at.
 const LONGEST_LOOK: usize = 64 * 1024;
 
-/// One client's connection, for as long as it lasts.
-pub(crate) struct Client {
-    pub(crate) worker: Rc<Worker>,
-    /// The client's end.
-    pub(crate) remote: SocketAddr,
-    /// Our end.
-    pub(crate) local: SocketAddr,
-    /// Where it was going before any redirection.
-    pub(crate) destination: SocketAddr,
-    looked: Looked,
-    chosen: RefCell<Rc<Chosen>>,
-    leaving: Cell<bool>,
-    unread: Cell<bool>,
-    requests: Cell<u32>,
-    seen: Cell<Instant>,
-    forwarded_for: OnceCell<HeaderValue>,
-}
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(15);
 
-/// Who takes a connection, by the generation that decided it.
-pub(crate) struct Chosen {
-    /// The generation.
-    pub(crate) generation: u64,
-    /// The listener.
-    pub(crate) listener: Arc<Listener>,
-    /// Its chain.
-    pub(crate) chain: Arc<FilterChain>,
-    /// Whether the newest generation has nobody for the connection any more.
-    pub(crate) is_orphan: bool,
-    /// The formats of its access logs, once compiled.
-    pub(crate) formats: OnceCell<Vec<Rc<Format>>>,
-    /// The statistics of its HTTP manager, once found.
-    pub(crate) http: OnceCell<Rc<HttpCounters>>,
-}
-
-impl Chosen {
-    /// The HTTP side of the chain.
-    pub(crate) fn manager(&self) -> Option<&Arc<HttpManager>> {
-        match &self.chain.terminal {
-            Terminal::Http(manager) => Some(manager),
-            Terminal::Tcp(_) => None,
-        }
-    }
+/// Begins to serve one accepted connection, beside all others.
+pub(crate) fn begin(
+    worker: Rc<Worker>,
+    address: SocketAddr,
+    entered: Connection,
+    accepted: (TcpStream, SocketAddr),
+) {
+    tokio::task::spawn_local(serve(worker, address, entered, accepted));
 }
 
 /// Serves one accepted connection to its end.
-pub(crate) async fn serve(
+async fn serve(
     worker: Rc<Worker>,
     address: SocketAddr,
     entered: Connection,
@@ -88,11 +56,33 @@ pub(crate) async fn serve(
         false => listener,
     };
     let mut stream = Stream::new(socket);
-    let Some(looked) = look(&listener, destination.port(), &mut stream).await else { return };
-    match Client::new(Rc::clone(&worker), &listener, (remote, local, destination), looked) {
+    if let Some(keepalive) = listener.keepalive {
+        let probes = net::socket::probes(keepalive.time, keepalive.interval, keepalive.probes);
+        // A socket that is gone already fails on its first read.
+        let _ = net::socket::keepalive(stream.socket(), &probes);
+    }
+    let is_restored = destination != local || listener.transparent;
+    let mut ends = Ends { direct: remote, remote, local, destination, is_restored };
+    if let Some(accepts) = listener.proxy_protocol {
+        match preamble(&listener, accepts, &mut stream).await {
+            Ok(Some((from, to))) => {
+                (ends.remote, ends.destination, ends.is_restored) = (from, to, true);
+            }
+            Ok(None) => {}
+            Err(()) => {
+                counters.bad_preambles.increment();
+                tracing::debug!(listener = &*listener.name, %remote, "no PROXY header where one is due");
+                return;
+            }
+        }
+    }
+    let Some(looked) = look(&listener, ends.destination.port(), &mut stream).await else { return };
+    let name = looked.hello.as_ref().and_then(|hello| hello.server_name.clone());
+    match Client::new(Rc::clone(&worker), &listener, ends, looked) {
         Some(client) => go_on(client, stream, entered).await,
         None => {
             counters.without_chain.increment();
+            worker.ledger.unmatched(&listener, (ends.remote, ends.direct, ends.destination), name.as_deref());
             tracing::debug!(listener = &*listener.name, %remote, "no filter chain takes the connection");
         }
     }
@@ -100,22 +90,83 @@ pub(crate) async fn serve(
 
 async fn go_on(client: Client, stream: Stream, entered: Connection) {
     let chosen = client.chosen();
-    if chosen.chain.tls.is_some() {
-        let name = &chosen.listener.name;
-        client.worker.ledger.counters.listener(name).refuse_tls(name);
-        return;
-    }
+    let stream = match &chosen.chain.tls {
+        None => stream,
+        Some(tls) => match shake_hands(&client, &chosen, tls, stream).await {
+            Some(stream) => stream,
+            None => return,
+        },
+    };
     match &chosen.chain.terminal {
         Terminal::Http(manager) => codec::serve(Rc::new(client), Arc::clone(manager), stream, entered).await,
         Terminal::Tcp(proxy) => tcp::serve(&client, &chosen, proxy, (stream, entered)).await,
     }
 }
 
-/// What the first bytes of a connection told.
-#[derive(Clone, Debug, Default)]
-struct Looked {
-    hello: Option<Hello>,
-    protocol: Option<&'static str>,
+/// Speaks TLS from here on; none where that fails, which is counted.
+async fn shake_hands(
+    client: &Client,
+    chosen: &Chosen,
+    tls: &Arc<ServerTls>,
+    stream: Stream,
+) -> Option<Stream> {
+    let listener = &chosen.listener.name;
+    let counters = client.worker.ledger.counters.listener(listener);
+    let server = match client.worker.serving().contexts.server(tls) {
+        Ok(server) => server,
+        Err(why) => {
+            counters.tls_not_ready.increment();
+            tracing::debug!(listener = &**listener, %why, "a connection is closed: its chain has no TLS context");
+            return None;
+        }
+    };
+    match server.accept(stream, chosen.chain.tls_timeout.unwrap_or(HANDSHAKE)).await {
+        Ok(stream) => {
+            counters.tls_handshakes.increment();
+            client.secure(Secured::of(stream.io(), &server));
+            Some(stream)
+        }
+        Err(why) => {
+            counters.tls_errors.increment();
+            tracing::debug!(listener = &**listener, remote = %client.remote, %why, "no TLS with a client");
+            None
+        }
+    }
+}
+
+/// Reads the PROXY header; the ends it tells, if any.
+async fn preamble(
+    listener: &Listener,
+    accepts: AcceptsProxy,
+    stream: &mut Stream,
+) -> Result<Option<(SocketAddr, SocketAddr)>, ()> {
+    let looking = async {
+        loop {
+            match proxy_protocol::read(stream.seen()) {
+                Preamble::None if accepts.allows_without => return Ok(None),
+                Preamble::None | Preamble::Malformed => return Err(()),
+                Preamble::Header { version, length, ends } => {
+                    let is_known = match version {
+                        Version::V1 => accepts.v1,
+                        Version::V2 => accepts.v2,
+                    };
+                    if is_known {
+                        stream.skip(length);
+                        return Ok(ends);
+                    }
+                    return if accepts.allows_without { Ok(None) } else { Err(()) };
+                }
+                Preamble::More => {}
+            }
+            if !stream.look().await.unwrap_or(false) {
+                return Err(());
+            }
+        }
+    };
+    match listener.inspect_timeout {
+        None => looking.await,
+        Some(limit) => tokio::time::timeout(limit, looking).await.unwrap_or(Err(())),
+    }
 }
 
 /// Looks at the first bytes where the choice of a chain depends on them; none where the connection is over.
@@ -159,152 +210,5 @@ fn tell(seen: &[u8], (tls, http): (bool, bool)) -> Option<Looked> {
     match recognise(seen) {
         Wire::More if http && seen.len() < LONGEST_LOOK => None,
         wire => Some(Looked { hello: None, protocol: wire.application_protocol().filter(|_| http) }),
-    }
-}
-
-impl Client {
-    fn new(
-        worker: Rc<Worker>,
-        listener: &Arc<Listener>,
-        ends: (SocketAddr, SocketAddr, SocketAddr),
-        looked: Looked,
-    ) -> Option<Self> {
-        let (remote, local, destination) = ends;
-        let generation = worker.serving().generation;
-        let chain = Arc::clone(select(listener, destination, &looked)?);
-        let listener = Arc::clone(listener);
-        let chosen = RefCell::new(Rc::new(Chosen {
-            generation,
-            listener,
-            chain,
-            is_orphan: false,
-            formats: OnceCell::new(),
-            http: OnceCell::new(),
-        }));
-        Some(Self {
-            worker,
-            remote,
-            local,
-            destination,
-            looked,
-            chosen,
-            leaving: Cell::new(false),
-            unread: Cell::new(false),
-            requests: Cell::new(0),
-            seen: Cell::new(Instant::now()),
-            forwarded_for: OnceCell::new(),
-        })
-    }
-
-    /// Who takes the connection now.
-    ///
-    /// A connection follows the newest generation from request to request. Where that has nobody for it any
-    /// more, whoever took it before serves one last request.
-    pub(crate) fn chosen(&self) -> Rc<Chosen> {
-        let before = Rc::clone(&self.chosen.borrow());
-        if self.worker.is_current(before.generation) {
-            return before;
-        }
-        let serving = self.worker.serving();
-        let generation = serving.generation;
-        let listener = serving.listener(&before.listener.name);
-        let found = listener.and_then(|l| select(l, self.destination, &self.looked).map(|chain| (l, chain)));
-        let chosen = Rc::new(match found.filter(|(_, chain)| is_alike(&before.chain, chain)) {
-            Some((listener, chain)) => Chosen {
-                generation,
-                listener: Arc::clone(listener),
-                chain: Arc::clone(chain),
-                is_orphan: false,
-                formats: OnceCell::new(),
-                http: OnceCell::new(),
-            },
-            None => {
-                let (listener, chain) = (Arc::clone(&before.listener), Arc::clone(&before.chain));
-                Chosen {
-                    generation,
-                    listener,
-                    chain,
-                    is_orphan: true,
-                    formats: OnceCell::new(),
-                    http: OnceCell::new(),
-                }
-            }
-        });
-        *self.chosen.borrow_mut() = Rc::clone(&chosen);
-        if chosen.is_orphan {
-            self.leaving.set(true);
-        }
-        chosen
-    }
-
-    /// Counts a request; whether the connection may carry another.
-    pub(crate) fn count(&self, most: Option<u32>) -> bool {
-        self.requests.set(self.requests.get().saturating_add(1));
-        let another = most.is_none_or(|most| self.requests.get() < most);
-        if !another {
-            self.leaving.set(true);
-        }
-        another
-    }
-
-    /// Notes when the last exchange ended.
-    pub(crate) fn seen_at(&self, now: Instant) {
-        self.seen.set(now);
-    }
-
-    /// For how long the connection has been without an exchange, if it is in none.
-    pub(crate) fn idle(&self) -> Duration {
-        self.seen.get().elapsed()
-    }
-
-    /// The client's address as a header's value.
-    pub(crate) fn forwarded_for(&self) -> &HeaderValue {
-        let text = || HeaderValue::try_from(self.remote.ip().to_string());
-        self.forwarded_for.get_or_init(|| text().unwrap_or_else(|_| HeaderValue::from_static("")))
-    }
-
-    /// Notes that the client may go on sending a body that nobody reads.
-    pub(crate) fn leave_unread(&self) {
-        self.unread.set(true);
-    }
-
-    /// Whether the client may have sent something that nobody has read.
-    pub(crate) fn has_unread(&self) -> bool {
-        self.unread.get()
-    }
-
-    /// Whether the connection should end with the exchanges it is in.
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.leaving.get()
-    }
-}
-
-/// Whether requests of a connection taken by one chain can be served by the other.
-fn is_alike(before: &FilterChain, after: &FilterChain) -> bool {
-    after.tls.is_none()
-        && matches!((&before.terminal, &after.terminal), (Terminal::Http(_), Terminal::Http(_)))
-}
-
-fn select<'l>(
-    listener: &'l Listener,
-    destination: SocketAddr,
-    looked: &Looked,
-) -> Option<&'l Arc<FilterChain>> {
-    match &looked.hello {
-        Some(hello) => {
-            let protocols: Vec<&str> = hello.protocols.iter().map(String::as_str).collect();
-            listener.select(&plan::Connection {
-                destination,
-                server_name: hello.server_name.as_deref(),
-                transport: Transport::Tls,
-                protocols: &protocols,
-            })
-        }
-        None => listener.select(&plan::Connection {
-            destination,
-            server_name: None,
-            transport: Transport::RawBuffer,
-            protocols: looked.protocol.as_slice(),
-        }),
     }
 }

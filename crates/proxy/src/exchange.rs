@@ -3,33 +3,37 @@
 //! hop → path → route → filters → upstream → filters → hop; whatever cannot go on becomes a reply of our own
 //! that takes the same way back.
 
-pub(crate) mod asks;
+mod asks;
 mod filtering;
+mod forward;
 mod inbound;
 mod respond;
 mod taken;
-mod upgrade;
 
+use std::future::Future;
 use std::rc::Rc;
+use std::time::Duration;
 
 use filter::{LocalReply, Phases, Side, Step};
-use http::header::{CONNECTION, CONTENT_LENGTH, LOCATION};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::header::{CONTENT_LENGTH, LOCATION};
+use http::{HeaderValue, Request, Response, StatusCode, request, response};
 use http_body::Body as _;
-use hyper::body::Incoming;
-use net::Opaque;
-use plan::{Action, HttpManager, Lookup, RouteMatch};
+use net::Raw;
+use plan::{Action, Forward, HttpManager, Lookup};
 use tokio::sync::mpsc;
 
 use crate::account::Entry;
 use crate::body::ResponseBody;
-use crate::downstream::Client;
-use crate::upload::{Broken, Source, Upload};
-use crate::{forward, reply};
+use crate::client::{Chosen, Client};
+use crate::reply;
+use crate::silence::Watch;
+use crate::upgrade::{self, Upgrade};
+use crate::upload::{Broken, Incoming, Source, Upload};
+use crate::view::InForce;
 use filtering::{Filtering, Frames, Passed};
-pub(crate) use inbound::REQUEST_ID;
-pub(crate) use taken::Taken;
-use upgrade::Upgrade;
+use forward::{Passage, Taking};
+use respond::Passing;
+use taken::Taken;
 
 /// Chunks that may wait between the filters and the upstream.
 const CHUNKS: usize = 4;
@@ -39,41 +43,78 @@ const REQUEST: Phases = Phases::REQUEST_HEAD.and(Phases::REQUEST_BODY).and(Phase
 
 /// How a request came.
 pub(crate) struct Hop {
-    /// Tells an HTTP/1.1 connection that it is upgraded; none for HTTP/2.
-    pub(crate) opaque: Option<Opaque>,
-    /// Whether the connection ends with this exchange.
-    pub(crate) is_last: bool,
+    /// By HTTP/1, so that nothing else is on its connection meanwhile.
+    pub(crate) is_http1: bool,
 }
 
 /// Serves one request.
-pub(crate) async fn serve(
+pub(crate) fn serve(
     client: Rc<Client>,
-    request: Request<Incoming>,
+    head: request::Parts,
+    incoming: Incoming,
     hop: Hop,
-) -> Response<ResponseBody> {
+) -> impl Future<Output = Response<ResponseBody>> {
+    // What needs no waiting is done before there is a future to carry it.
     let chosen = client.chosen();
-    let manager = Rc::clone(&chosen);
-    let manager = manager.manager().expect("invariant: only a chain that speaks HTTP succeeds one that does");
-    let (head, incoming) = request.into_parts();
-    let is_http1 = hop.opaque.is_some();
-    let has_body = !incoming.is_end_stream();
-    let is_last = !client.count(manager.max_requests_per_connection);
-    let mut closes = hop.is_last || chosen.is_orphan || is_last;
-    let entry = Entry::open(client, chosen, manager, head);
-    let mut response = match inbound::admit(&entry, manager, hop.opaque) {
-        Ok(upgrade) => route(&entry, manager, incoming, upgrade).await,
-        Err(refused) => {
-            closes |= refused.closes;
-            respond::local(&entry, manager, None, refused.reply).await
+    let is_last = !client.count(manager_of(&chosen).max_requests_per_connection);
+    let closes = chosen.is_orphan || is_last;
+    let entry = Entry::open(client, Rc::clone(&chosen), manager_of(&chosen), head);
+    let admitted = inbound::admit(&entry, manager_of(&chosen), hop.is_http1);
+    async move {
+        let manager = manager_of(&chosen);
+        let (mut response, refused) = match admitted {
+            Ok(upgrade) => match manager.request_timeout {
+                None => (route(&entry, manager, incoming, upgrade).await, false),
+                Some(limit) => (timed(&entry, manager, (incoming, upgrade), limit).await, false),
+            },
+            Err(refused) => (respond::local(&entry, manager, None, refused.reply).await, refused.closes),
+        };
+        // What was not upgraded may be followed by what only the other protocol understands.
+        let hopes = entry.record.borrow().upgrades;
+        // The rest of a request that was not waited for may still come.
+        let is_late = response.status() == StatusCode::REQUEST_TIMEOUT && response.body().is_own();
+        if (closes || refused || hopes || is_late) && !response.body().turns() {
+            response.body_mut().close();
+        }
+        response
+    }
+}
+
+fn manager_of(chosen: &Chosen) -> &HttpManager {
+    chosen.manager().expect("invariant: only a chain that speaks HTTP succeeds one that does")
+}
+
+/// Answers what is no request.
+pub(crate) async fn refuse(client: Rc<Client>, reply: LocalReply) -> Response<ResponseBody> {
+    let chosen = client.chosen();
+    let manager = manager_of(&chosen);
+    let (head, ()) = Request::new(()).into_parts();
+    let entry = Entry::open(client, Rc::clone(&chosen), manager, head);
+    entry.record.borrow_mut().is_request = false;
+    respond::local(&entry, manager, None, reply).await
+}
+
+/// Serves a request that must have come whole after so long.
+async fn timed(
+    entry: &Rc<Entry>,
+    manager: &HttpManager,
+    (incoming, upgrade): (Incoming, Option<Upgrade>),
+    limit: Duration,
+) -> Response<ResponseBody> {
+    let is_whole = incoming.is_end_stream() || upgrade.is_some();
+    let late = async {
+        let due = entry.record.borrow().began + limit;
+        tokio::time::sleep_until(due.into()).await;
+        let upload = entry.record.borrow().upload.clone();
+        if is_whole || upload.is_some_and(|upload| upload.ended().is_some()) {
+            std::future::pending::<()>().await;
         }
     };
-    if has_body && entry.record.borrow().upload.as_ref().is_none_or(|upload| upload.ended().is_none()) {
-        entry.client.leave_unread();
+    tokio::select! {
+        biased;
+        response = Box::pin(route(entry, manager, incoming, upgrade)) => response,
+        () = late => respond::local(entry, manager, None, reply::request_timeout()).await,
     }
-    if closes && is_http1 {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
 }
 
 /// Finds the route and does what it says.
@@ -84,24 +125,7 @@ async fn route(
     upgrade: Option<Upgrade>,
 ) -> Response<ResponseBody> {
     let serving = entry.worker().serving();
-    let lookup = {
-        let record = entry.record.borrow();
-        let mut request = plan::Request::new(&record.x.request, entry.worker().random());
-        request.is_internal = !record.over_edge;
-        serving.plan.route(manager, &request)
-    };
-    let (taken, reply) = match lookup {
-        Lookup::Found(found) => {
-            entry.take_route(&found);
-            (Some(Taken { found }), None)
-        }
-        Lookup::NoHost(chain) | Lookup::NoRoute(_, chain) => {
-            entry.open_chain(chain);
-            (None, Some(reply::no_route()))
-        }
-        Lookup::NoTable => (None, Some(reply::no_route())),
-        Lookup::Secure(_, url) => (None, Some(redirection(StatusCode::MOVED_PERMANENTLY, &url))),
-    };
+    let (taken, reply) = find(entry, manager, &serving);
     let taken = taken.as_ref();
     let keep = taken.filter(|taken| taken.retries()).map(|_| forward::KEPT);
     let upload = if entry.wants(REQUEST) {
@@ -120,27 +144,60 @@ async fn route(
     }
 }
 
-async fn act(
-    entry: &Rc<Entry>,
+/// The route of a request, or the reply where there is none.
+fn find<'a>(
+    entry: &Entry,
+    manager: &'a HttpManager,
+    serving: &'a InForce,
+) -> (Option<Taken<'a>>, Option<LocalReply>) {
+    let lookup = {
+        let record = entry.record.borrow();
+        let mut request = plan::Request::new(&record.x.request, entry.worker().random());
+        request.is_internal = !record.over_edge;
+        request.is_secure = record.scheme() == "https";
+        serving.plan.route(manager, &request)
+    };
+    match lookup {
+        Lookup::Found(found) => {
+            entry.take_route(&found);
+            (Some(Taken { found }), None)
+        }
+        Lookup::NoHost(chain) | Lookup::NoRoute(_, chain) => {
+            entry.open_chain(chain);
+            (None, Some(reply::no_route()))
+        }
+        Lookup::NoTable => (None, Some(reply::no_route())),
+        Lookup::Secure(_, url) => (None, Some(redirection(StatusCode::MOVED_PERMANENTLY, &url))),
+    }
+}
+
+/// What a route does with a request.
+enum Doing<'a> {
+    /// The tunnel it asks for ends here: its bytes go on as they are.
+    Connect(&'a Forward, &'a plan::Upgrade),
+    /// It goes to a cluster.
+    Forward(&'a Forward),
+    /// It is answered.
+    Reply(LocalReply),
+}
+
+fn decide<'a>(
+    entry: &Entry,
     manager: &HttpManager,
-    taken: &Taken<'_>,
-    upgrade: Option<Upgrade>,
-) -> Response<ResponseBody> {
+    taken: &Taken<'a>,
+    upgrade: Option<&Upgrade>,
+) -> Doing<'a> {
     let route = taken.found.route;
-    let reply = match &route.action {
+    match &route.action {
         Action::Forward(to) => {
-            if let Some(upgrade) = &upgrade
-                && !to.may_upgrade(
-                    &upgrade.protocol,
-                    manager.upgrades.iter().any(|kind| **kind == *upgrade.protocol),
-                )
-            {
-                let reply = LocalReply::text(StatusCode::FORBIDDEN, "", "upgrade_failed");
-                return respond::local(entry, manager, Some(taken), reply).await;
+            let Some(upgrade) = upgrade else { return Doing::Forward(to) };
+            let known = manager.upgrades.iter().any(|kind| **kind == *upgrade.protocol);
+            if !to.may_upgrade(&upgrade.protocol, known) {
+                return Doing::Reply(LocalReply::text(StatusCode::FORBIDDEN, "", "upgrade_failed"));
             }
-            match forward::forward(entry, manager, taken, to).await {
-                Ok(taking) => return passed_on(entry, manager, taken, (taking, upgrade)).await,
-                Err(reply) => reply,
+            match to.upgrade(&upgrade.protocol).filter(|rules| rules.terminates) {
+                Some(rules) => Doing::Connect(to, rules),
+                None => Doing::Forward(to),
             }
         }
         Action::Redirect(redirect) => {
@@ -149,26 +206,93 @@ async fn act(
             let path = record.x.request.uri.path_and_query().map_or("/", |path| path.as_str());
             let matched = route.conditions.matched(request.path());
             let url = redirect.location(record.scheme(), request.authority(), path, matched);
-            redirection(redirect.status, &url)
+            Doing::Reply(redirection(redirect.status, &url))
         }
-        Action::Reply(reply) => LocalReply::text(reply.status, reply.body.clone(), "direct_response"),
-    };
-    respond::local(entry, manager, Some(taken), reply).await
+        Action::Reply(reply) => {
+            Doing::Reply(LocalReply::text(reply.status, reply.body.clone(), "direct_response"))
+        }
+    }
 }
 
-async fn passed_on(
+/// Does what the route says.
+async fn act(
     entry: &Rc<Entry>,
     manager: &HttpManager,
     taken: &Taken<'_>,
-    (taking, upgrade): (forward::Taking, Option<Upgrade>),
+    upgrade: Option<Upgrade>,
 ) -> Response<ResponseBody> {
-    match (taking.upgraded, upgrade) {
-        (Some(upstream), Some(upgrade)) => {
-            let idle = manager.stream_idle_timeout;
-            upgrade::begin(entry, upgrade, upstream, idle);
-            respond::upgraded(entry, manager, taken, taking.head).await
+    let outcome = match (decide(entry, manager, taken, upgrade.as_ref()), taken.idle_timeout(manager)) {
+        (Doing::Connect(to, rules), _) => {
+            let connecting = forward::connect(entry, taken, (to, rules.proxy_header));
+            // Boxed, as all that few requests need: the others should not carry room for it.
+            Box::pin(connecting).await.map(|raw| (connected(), Passage::Tunnel(Box::new(raw))))
         }
-        _ => respond::upstream(entry, manager, taken, (taking.head, taking.download)).await,
+        (Doing::Forward(to), None) => forward::forward(entry, manager, taken, to).await,
+        (Doing::Forward(to), Some(limit)) => {
+            let forwarding = forward::forward(entry, manager, taken, to);
+            Box::pin(unless_silent(entry, forwarding, limit)).await
+        }
+        (Doing::Reply(reply), _) => Err(reply),
+    };
+    pass_on(entry, manager, taken, (outcome, upgrade)).await
+}
+
+fn pass_on<'a>(
+    entry: &'a Rc<Entry>,
+    manager: &'a HttpManager,
+    taken: &'a Taken<'a>,
+    (outcome, upgrade): (Result<Taking, LocalReply>, Option<Upgrade>),
+) -> Passing<'a> {
+    match outcome {
+        Err(reply) => respond::local(entry, manager, Some(taken), reply),
+        Ok((head, Passage::Download(download))) => {
+            let passing = respond::upstream(entry, manager, taken, (head, download));
+            match taken.idle_timeout(manager) {
+                None => passing,
+                Some(limit) => passing.watched(Watch::new(entry.pulse(), limit)),
+            }
+        }
+        Ok((head, Passage::Tunnel(raw))) => match upgrade {
+            Some(upgrade) => Passing::Now(Some(turned(entry, manager, taken, (head, *raw, upgrade)))),
+            None => respond::local(entry, manager, Some(taken), reply::Failure::Protocol.reply(1)),
+        },
+    }
+}
+
+/// Answers that something else goes on from here, and lets it.
+fn turned(
+    entry: &Rc<Entry>,
+    manager: &HttpManager,
+    taken: &Taken<'_>,
+    (head, upstream, upgrade): (response::Parts, Raw, Upgrade),
+) -> Response<ResponseBody> {
+    let tunnel = upgrade::begin(entry, upgrade, upstream, taken.idle_timeout(manager));
+    let head = (head, tunnel.is_some());
+    let mut response = respond::upgraded(entry, manager, taken, head);
+    response.body_mut().turn_into(tunnel);
+    response
+}
+
+/// The answer to a CONNECT that ends here.
+fn connected() -> response::Parts {
+    Response::new(()).into_parts().0
+}
+
+/// Waits for an answer, unless nothing passes for too long.
+async fn unless_silent(
+    entry: &Rc<Entry>,
+    forwarding: impl Future<Output = Result<Taking, LocalReply>>,
+    limit: Duration,
+) -> Result<Taking, LocalReply> {
+    let pulse = entry.pulse();
+    tokio::select! {
+        biased;
+        outcome = forwarding => outcome,
+        () = pulse.silent(limit) => {
+            let record = entry.record.borrow();
+            let is_whole = record.upload.as_ref().is_none_or(|upload| upload.ended().is_some());
+            Err(reply::stream_timeout(is_whole))
+        }
     }
 }
 
@@ -222,9 +346,4 @@ async fn filter_request(
         Passed::Cut(_) | Passed::Frame(_) => Broken::Client,
     }));
     Ok(Some(Upload::new(Source::Filters(frames), keep)))
-}
-
-/// Whether a route may send requests more than once.
-fn retries(found: &RouteMatch<'_>) -> bool {
-    matches!(&found.route.action, Action::Forward(forward) if forward.retry.is_some() || !forward.mirrors.is_empty())
 }

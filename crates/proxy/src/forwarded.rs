@@ -3,15 +3,18 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{CONNECTION, EXPECT, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderValue, Uri, request};
+use http::{Extensions, HeaderMap, HeaderValue, Uri, request};
+use net::http1::Names;
 use plan::HttpManager;
 
-use crate::downstream::Client;
+use crate::client::Client;
 
 /// `x-forwarded-for`.
 pub(crate) const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// `x-forwarded-proto`.
 pub(crate) const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// `x-request-id`.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const DECORATOR: HeaderName = HeaderName::from_static("x-envoy-decorator-operation");
 const CERTIFICATE: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
@@ -122,6 +125,18 @@ impl Special {
     }
 }
 
+/// Takes away what a codec has attached to a head, but for the names of headers as they were written.
+pub(crate) fn forget_extensions(extensions: &mut Extensions) {
+    if extensions.is_empty() {
+        return;
+    }
+    let names = extensions.remove::<Names>();
+    *extensions = Extensions::new();
+    if let Some(names) = names {
+        extensions.insert(names);
+    }
+}
+
 /// Takes away what concerns one hop only.
 pub(crate) fn strip(headers: &mut HeaderMap, special: Special, keeps_upgrade: bool) {
     if special.has(Special::CONNECTION) {
@@ -143,7 +158,7 @@ pub(crate) fn strip(headers: &mut HeaderMap, special: Special, keeps_upgrade: bo
         headers.remove(UPGRADE);
     }
     if special.has(Special::EXPECT) {
-        // hyper answers `100-continue` once the body is asked for.
+        // The connection itself answers `100-continue` once the body is asked for.
         headers.remove(EXPECT);
     }
     if special.has(Special::DECORATOR) {
@@ -180,7 +195,7 @@ pub(crate) fn forward(
 ) -> Comes {
     let (remote, local) = (client.remote, client.local);
     let comes = if manager.use_remote_address {
-        let over_edge = !is_internal(remote.ip());
+        let over_edge = !manager.inside.iter().any(|range| range.contains(remote.ip()));
         if over_edge && special.has(Special::ENVOY) {
             SENSITIVE.iter().for_each(|name| drop(headers.remove(name)));
             headers.remove(INTERNAL);
@@ -189,10 +204,12 @@ pub(crate) fn forward(
         if !manager.skip_xff_append {
             append_for(headers, special, client.forwarded_for());
         }
-        if over_edge && let Ok(value) = HeaderValue::try_from(from.ip().to_string()) {
-            headers.insert(EXTERNAL, value);
-        } else {
+        if !over_edge {
             headers.insert(INTERNAL, HeaderValue::from_static("true"));
+        } else if from.ip() == remote.ip() {
+            headers.insert(EXTERNAL, client.forwarded_for().clone());
+        } else if let Ok(value) = HeaderValue::try_from(from.ip().to_string()) {
+            headers.insert(EXTERNAL, value);
         }
         Comes { from, over_edge }
     } else {
@@ -201,18 +218,27 @@ pub(crate) fn forward(
     };
     let believes_proto = !manager.use_remote_address || manager.trusted_hops > 0;
     if !(believes_proto && special.has(Special::PROTO)) {
-        headers.insert(PROTO, HeaderValue::from_static("http"));
+        let proto = if client.secured().is_some() { "https" } else { "http" };
+        headers.insert(PROTO, HeaderValue::from_static(proto));
     }
     if manager.append_x_forwarded_port {
         headers.entry(PORT).or_insert_with(|| HeaderValue::from(local.port()));
     }
-    if special.has(Special::CERTIFICATE)
-        && manager.client_certificate != plan::ClientCertificate::AlwaysForwardOnly
-    {
-        // Only mutual TLS could vouch for it.
-        headers.remove(CERTIFICATE);
-    }
+    certificate(headers, special, manager, client);
     comes
+}
+
+/// Tells the client's certificate, as the manager says; only mutual TLS can vouch for what came.
+fn certificate(headers: &mut HeaderMap, special: Special, manager: &HttpManager, client: &Client) {
+    if manager.client_certificate == plan::ClientCertificate::AlwaysForwardOnly {
+        return;
+    }
+    let before = if special.has(Special::CERTIFICATE) { headers.remove(CERTIFICATE) } else { None };
+    if let Some(value) =
+        client.secured().and_then(|secured| secured.certificate_header(manager, before.as_ref()))
+    {
+        headers.insert(CERTIFICATE, value);
+    }
 }
 
 /// The client told by the n-th address from the right of `x-forwarded-for`.
@@ -224,6 +250,15 @@ fn trusted(headers: &HeaderMap, special: Special, hops: u32) -> Option<SocketAdd
     let nth = usize::try_from(hops).ok()?.checked_sub(1)?;
     let ip: IpAddr = value.rsplit(',').nth(nth)?.trim().parse().ok()?;
     Some(SocketAddr::new(ip, 0))
+}
+
+/// Marks a copy of a request as one that we make ourselves.
+pub(crate) fn copied(headers: &mut HeaderMap, local: IpAddr) {
+    headers.insert(INTERNAL, HeaderValue::from_static("true"));
+    if let Ok(address) = HeaderValue::try_from(local.to_string()) {
+        let special = Special::among(headers);
+        append_for(headers, special, &address);
+    }
 }
 
 fn append_for(headers: &mut HeaderMap, special: Special, address: &HeaderValue) {
@@ -239,14 +274,6 @@ fn append_for(headers: &mut HeaderMap, special: Special, address: &HeaderValue) 
     text.extend_from_slice(address.as_bytes());
     if let Ok(value) = HeaderValue::try_from(text) {
         headers.insert(FOR, value);
-    }
-}
-
-/// Whether Envoy takes an address for one inside.
-fn is_internal(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(v4) => v4.is_private() || v4.is_loopback(),
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local(),
     }
 }
 

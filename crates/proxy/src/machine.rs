@@ -1,6 +1,5 @@
-//! The whole machine: workers, the control thread's tasks, and what they share.
+//! The whole machine: workers, the control thread's tasks, and what they are given.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,33 +12,19 @@ use plan::Store;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
-use crate::account::Reporter;
 use crate::admin;
 use crate::control::{self, Control};
 use crate::dns::{self, Asker, Names};
+use crate::downstream;
 use crate::journal::Journal;
+use crate::judge::Suspect;
+use crate::ledger::Reporter;
 use crate::lines::Scribe;
 use crate::node;
 use crate::serving::Serving;
+use crate::shared::{Shared, seed};
 use crate::state::{Stage, State};
 use crate::worker::{self, Command, Handle, Parts};
-
-/// What the control thread's tasks share.
-pub(crate) struct Shared {
-    pub(crate) bootstrap: Bootstrap,
-    pub(crate) journal: Journal,
-    pub(crate) state: State,
-    pub(crate) serving: ArcSwap<Serving>,
-    /// The addresses asked for and the addresses bound, which differ in port 0.
-    pub(crate) addresses: ArcSwap<HashMap<SocketAddr, SocketAddr>>,
-    pub(crate) connected: AtomicBool,
-    pub(crate) workers: Vec<mpsc::Sender<Command>>,
-    pub(crate) registry: filter::Registry,
-    pub(crate) reporter: Reporter,
-    pub(crate) asker: Asker,
-    pub(crate) began: (Instant, SystemTime),
-    pub(crate) quit: Notify,
-}
 
 /// A running proxy.
 pub struct Machine {
@@ -61,11 +46,15 @@ impl Machine {
         let registry = filters::registry();
         let scribe =
             Scribe::start(bootstrap.access_log.as_deref()).context("the access log cannot be opened")?;
-        let (asker, resolver) = dns::resolver();
+        let (asker, resolver) = dns::resolver(&bootstrap.dns);
         let mut store = Store::new(registry.clone());
         let serving = Arc::new(Serving::new(0, store.plan(), []));
         let reporter = Reporter::new(&bootstrap);
-        let handles = start_workers(&bootstrap, &serving, (&scribe, &asker, &reporter))?;
+        let began = Instant::now();
+        let (suspects, suspected) = mpsc::unbounded_channel();
+        let common =
+            Common { scribe: &scribe, asker: &asker, reporter: &reporter, suspects: &suspects, began };
+        let handles = start_workers(&bootstrap, &serving, &common)?;
         let (workers, threads) = handles.into_iter().map(|handle| (handle.commands, handle.thread)).unzip();
         let shared = Arc::new(Shared {
             bootstrap,
@@ -78,13 +67,13 @@ impl Machine {
             registry,
             reporter,
             asker,
-            began: (Instant::now(), SystemTime::now()),
+            began: (began, SystemTime::now()),
             quit: Notify::new(),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(resolver.run());
         let admin = admin::start(&shared, &mut tasks).await?;
-        let (control, warden) = control::new(store, Arc::clone(&shared));
+        let (control, warden) = control::new(store, Arc::clone(&shared), suspected);
         tasks.spawn(warden.run());
         Ok((Self { shared, threads: Mutex::new(threads), scribe: Some(scribe), tasks, admin }, control))
     }
@@ -108,7 +97,8 @@ impl Machine {
     pub async fn follow(&self, control: Control) {
         let node = node::announce(&self.shared.bootstrap, &self.shared.registry);
         let seed = seed(usize::MAX);
-        xds::follow(self.shared.bootstrap.discovery, node, seed, control, std::future::pending()).await;
+        let discovery = self.shared.bootstrap.discovery.clone();
+        xds::follow(discovery, node, seed, control, std::future::pending()).await;
     }
 
     /// Stops accepting, lets connections finish for at most `time`, and ends.
@@ -134,29 +124,35 @@ impl Machine {
     }
 }
 
+/// What all workers are given.
+struct Common<'a> {
+    scribe: &'a Scribe,
+    asker: &'a Asker,
+    reporter: &'a Reporter,
+    suspects: &'a mpsc::UnboundedSender<Suspect>,
+    began: Instant,
+}
+
 fn start_workers(
     bootstrap: &Bootstrap,
     serving: &Arc<Serving>,
-    (scribe, asker, reporter): (&Scribe, &Asker, &Reporter),
+    common: &Common<'_>,
 ) -> anyhow::Result<Vec<Handle>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     (0..bootstrap.concurrency.unwrap_or(cores))
         .map(|index| {
             let parts = Parts {
                 index,
+                serve: downstream::begin,
                 serving: Arc::clone(serving),
-                names: Names::new(asker.clone()),
-                lines: scribe.lines(),
-                reporter: reporter.clone(),
+                names: Names::new(common.asker.clone()),
+                lines: common.scribe.lines(),
+                reporter: common.reporter.clone(),
+                suspects: common.suspects.clone(),
+                began: common.began,
                 seed: seed(index),
             };
             worker::start(parts).context("a worker cannot be started")
         })
         .collect()
-}
-
-/// A start for random numbers that two processes will hardly share.
-fn seed(salt: usize) -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(salt)
 }

@@ -1,14 +1,17 @@
-//! Which endpoint takes an attempt.
+//! Which endpoint takes an attempt, and how it is reached.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use balance::{Avoid, HostState};
-use http::HeaderValue;
-use plan::ClusterKind;
+use balance::{Choice, HostState, Outcome};
+use filter::Wanted;
+use net::proxy_protocol::Version;
+use net::{Http, Secure, Way};
+use plan::{ClientTls, ClusterKind, ProxyHeader, UpstreamSocket};
 use smallvec::SmallVec;
 use telemetry::Workload;
 
+use crate::judge::Suspect;
 use crate::reply::Failure;
 use crate::view::View;
 use crate::worker::Worker;
@@ -32,60 +35,59 @@ pub(crate) struct Picked {
 pub(crate) type Tried = SmallVec<[usize; 4]>;
 
 /// What a choice may depend on beside the cluster.
+#[derive(Debug, Default)]
 pub(crate) struct Wish<'a> {
     /// The host the request is for, where a dynamic cluster needs it.
-    pub(crate) host: Option<&'a HeaderValue>,
+    pub(crate) host: Option<Arc<str>>,
     /// Where the client's connection was going, where something else redirected it here.
     pub(crate) destination: Option<SocketAddr>,
-    /// The endpoints to avoid.
-    pub(crate) tried: &'a Tried,
-    /// How often another one is looked for.
-    pub(crate) attempts: u32,
+    /// The endpoint a session belongs to.
+    pub(crate) session: Option<Wanted>,
+    /// What decides among listed endpoints.
+    pub(crate) choice: Choice<'a>,
 }
 
 /// Chooses an endpoint.
 pub(crate) async fn pick(worker: &Worker, view: &View, wish: Wish<'_>) -> Result<Picked, Failure> {
     match &view.cluster.kind {
-        ClusterKind::DynamicForward => {
-            let (name, port) = wish.host.and_then(split).ok_or(Failure::NoHost)?;
-            let addresses = worker
-                .names
-                .resolve(name)
-                .await
-                .map_err(|why| Failure::Connect(format!("dns resolution failure: {why}").into()))?;
+        ClusterKind::DynamicForward(_) => {
+            let port = if view.is_tls() { 443 } else { 80 };
+            let (name, port) =
+                wish.host.as_deref().and_then(|host| split(host, port)).ok_or(Failure::NoHost)?;
+            let addresses = Box::pin(worker.names.resolve(name)).await.map_err(Failure::Resolve)?;
             let ip = addresses.first().ok_or(Failure::NoHost)?;
-            Ok(found(view, SocketAddr::new(*ip, port)))
+            let hostname = Some(Arc::from(name));
+            Ok(Picked { hostname, ..found(view, SocketAddr::new(*ip, port)) })
         }
-        ClusterKind::OriginalDst(port) => {
+        ClusterKind::OriginalDst(rules) => {
             let mut address = wish.destination.ok_or(Failure::NoHost)?;
-            address.set_port(port.unwrap_or(address.port()));
+            address.set_port(rules.port.unwrap_or(address.port()));
             Ok(found(view, address))
         }
-        _ => {
-            let avoid = Avoid { hosts: wish.tried, attempts: wish.attempts };
-            listed(worker, view, avoid)
-        }
+        _ => listed(worker, view, &wish),
     }
 }
 
 /// Chooses among the cluster's own endpoints.
-pub(crate) fn listed(worker: &Worker, view: &View, avoid: Avoid<'_>) -> Result<Picked, Failure> {
-    let endpoints = &view.cluster.endpoints;
-    let place = endpoints.table.pick(&mut view.cursor.borrow_mut(), &mut || worker.random(), avoid);
+pub(crate) fn listed(worker: &Worker, view: &View, wish: &Wish<'_>) -> Result<Picked, Failure> {
+    let table = view.table(|| worker.clock());
+    let wanted = wish.session.map(|wanted| (table.named(wanted.address), wanted.otherwise));
+    if let Some((None, Some(status))) = wanted {
+        view.counters.no_host.increment();
+        return Err(Failure::Gone(status));
+    }
+    let place = wanted
+        .and_then(|(place, _)| place)
+        .or_else(|| table.choose(&mut view.cursor.borrow_mut(), &mut || worker.random(), wish.choice));
     let chosen = place.and_then(|place| {
-        Some((place, endpoints.endpoints.get(place)?, endpoints.table.hosts().get(place)?))
+        Some((place, view.cluster.endpoints.endpoints.get(place)?, table.hosts().get(place)?))
     });
     let Some((place, endpoint, host)) = chosen else {
         view.counters.no_host.increment();
         return Err(Failure::NoHost);
     };
-    if endpoint.tls.is_some() {
-        // Never in the clear instead.
-        return Err(Failure::Connect("the endpoint demands TLS, which this version does not speak".into()));
-    }
-    if is_full(view) {
-        view.counters.overflows.increment();
-        return Err(Failure::Overflow);
+    if table.is_in_panic() {
+        view.counters.panics.increment();
     }
     Ok(Picked {
         address: host.address,
@@ -96,23 +98,92 @@ pub(crate) fn listed(worker: &Worker, view: &View, avoid: Avoid<'_>) -> Result<P
     })
 }
 
-/// Whether the cluster has as many requests under way as it may.
-fn is_full(view: &View) -> bool {
-    let Some(limit) = view.cluster.breakers.requests else { return false };
-    let active =
-        view.cluster.endpoints.table.hosts().iter().map(|host| u64::from(host.state.active_requests()));
-    active.sum::<u64>() >= u64::from(limit)
-}
-
 fn found(view: &View, address: SocketAddr) -> Picked {
     Picked { address, state: view.found(address), place: None, hostname: None, workload: None }
 }
 
+/// The version of a PROXY header.
+pub(crate) fn version(header: ProxyHeader) -> Version {
+    match header {
+        ProxyHeader::V1 => Version::V1,
+        ProxyHeader::V2 => Version::V2,
+    }
+}
+
+/// The server name of a request's host: without its port.
+pub(crate) fn server_name(host: &str) -> Arc<str> {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !name.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => name.into(),
+        _ => host.into(),
+    }
+}
+
 /// The name and port a request is for.
-fn split(host: &HeaderValue) -> Option<(&str, u16)> {
-    let host = host.to_str().ok()?;
+fn split(host: &str, port: u16) -> Option<(&str, u16)> {
     match host.rsplit_once(':') {
         Some((name, port)) if !name.is_empty() && !port.ends_with(']') => Some((name, port.parse().ok()?)),
-        _ => Some((host, 80)),
+        _ => Some((host, port)),
+    }
+}
+
+impl Picked {
+    /// How it is spoken to below HTTP.
+    fn socket<'v>(&self, view: &'v View) -> &'v UpstreamSocket {
+        let listed = self.place.and_then(|place| view.cluster.endpoints.endpoints.get(place));
+        listed.map_or_else(|| view.cluster.sockets.of(None), |endpoint| &endpoint.socket)
+    }
+
+    /// The way to the endpoint, for this kind of HTTP; `host` is whom the request is for, `client` the ends of the
+    /// connection it came by.
+    ///
+    /// # Errors
+    /// It must be spoken to by TLS, for which there is no context.
+    pub(crate) fn way(
+        &self,
+        worker: &Worker,
+        view: &View,
+        http: Option<Http>,
+        (host, client): (Option<&Arc<str>>, Option<(SocketAddr, SocketAddr)>),
+    ) -> Result<Way, Failure> {
+        let mut way = Way { source: view.cluster.bind.map(|bind| bind.ip()), ..Way::to(self.address) };
+        let socket = self.socket(view);
+        if let (Some(header), Some((from, to))) = (socket.proxy_header, client) {
+            way.from = Some((version(header), from, to));
+        }
+        if let Some(tls) = &socket.tls {
+            way.secure = Some(self.secure(worker, view, tls, (host, http))?);
+        }
+        Ok(way)
+    }
+
+    /// Tells how an attempt at it ended, where somebody judges by it.
+    pub(crate) fn report(&self, worker: &Worker, view: &View, outcome: Outcome) {
+        let Some(rules) = &view.cluster.outlier else { return };
+        for suspicion in self.state.report(outcome, &rules.streaks) {
+            let cluster = Arc::clone(&view.cluster.name);
+            worker.suspect(Suspect { cluster, address: self.address, suspicion });
+        }
+    }
+
+    fn secure(
+        &self,
+        worker: &Worker,
+        view: &View,
+        tls: &Arc<ClientTls>,
+        (host, http): (Option<&Arc<str>>, Option<Http>),
+    ) -> Result<Secure, Failure> {
+        let auto = &view.cluster.auto_sni;
+        let built = worker.serving().contexts.client(tls, auto.checks_host);
+        let client = built.map_err(|why| {
+            view.counters.tls_not_ready.increment();
+            Failure::Connect(why.to_string().into())
+        })?;
+        let name = match (auto.sends_host, tls.sends_hostname) {
+            (true, _) => host.cloned(),
+            (false, true) => self.hostname.clone(),
+            (false, false) => None,
+        };
+        let alpn = http.filter(|_| tls.common.alpn.is_empty()).map(|http| worker.alpn.of(http));
+        Ok(Secure { client, name: name.or_else(|| tls.server_name.clone()), alpn })
     }
 }

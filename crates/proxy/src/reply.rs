@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use filter::{LocalReply, ReasonFlag};
@@ -17,10 +18,14 @@ pub(crate) enum Failure {
     Client,
     /// No connection could be made, and why.
     Connect(Cow<'static, str>),
+    /// The endpoint a session belongs to is gone, and what is answered then.
+    Gone(StatusCode),
     /// Nobody to connect to.
     NoHost,
     /// Too much is going on already.
     Overflow,
+    /// The name of whom to connect to is not known, and why.
+    Resolve(Arc<str>),
     /// The upstream broke the protocol.
     Protocol,
     /// The upstream refused the stream before it looked at it.
@@ -29,6 +34,8 @@ pub(crate) enum Failure {
     Reset,
     /// The whole route took too long.
     RouteTimeout,
+    /// Nothing passed in this attempt for too long.
+    TryIdle,
     /// This attempt took too long.
     TryTimeout,
 }
@@ -40,11 +47,12 @@ impl Failure {
             Self::Broken => ReasonFlag::UpstreamConnectionTermination,
             Self::Client => ReasonFlag::DownstreamProtocolError,
             Self::Connect(_) => ReasonFlag::UpstreamConnectionFailure,
-            Self::NoHost => ReasonFlag::NoHealthyUpstream,
+            Self::Resolve(_) => ReasonFlag::DnsResolutionFailed,
+            Self::Gone(_) | Self::NoHost => ReasonFlag::NoHealthyUpstream,
             Self::Overflow => ReasonFlag::UpstreamOverflow,
             Self::Protocol => ReasonFlag::UpstreamProtocolError,
             Self::Refused | Self::Reset => ReasonFlag::UpstreamRemoteReset,
-            Self::RouteTimeout | Self::TryTimeout => ReasonFlag::UpstreamRequestTimeout,
+            Self::RouteTimeout | Self::TryIdle | Self::TryTimeout => ReasonFlag::UpstreamRequestTimeout,
         }
     }
 
@@ -52,7 +60,7 @@ impl Failure {
     fn reset_reason(&self) -> &'static str {
         match self {
             Self::Connect(why) if why == TIMED_OUT => "connection timeout",
-            Self::Connect(_) => "remote connection failure",
+            Self::Connect(_) | Self::Resolve(_) => "remote connection failure",
             Self::Overflow => "overflow",
             Self::Protocol => "protocol error",
             Self::Refused => "remote refused stream reset",
@@ -65,8 +73,15 @@ impl Failure {
     pub(crate) fn reply(&self, attempts: u32) -> LocalReply {
         let reply = match self {
             Self::Client => LocalReply::text(StatusCode::BAD_REQUEST, "Bad Request", "http1.codec_error"),
+            Self::Gone(status) => LocalReply { status: *status, ..no_healthy_upstream() },
             Self::NoHost => no_healthy_upstream(),
+            Self::Resolve(_) => LocalReply::text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "DNS resolution failure",
+                "dns_resolution_failure",
+            ),
             Self::RouteTimeout => timeout("response_timeout"),
+            Self::TryIdle => timeout("upstream_per_try_idle_timeout"),
             Self::TryTimeout => timeout("upstream_per_try_timeout"),
             _ => self.reset_reply(attempts),
         };
@@ -80,14 +95,14 @@ impl Failure {
         };
         let reason = self.reset_reason();
         let retried = if attempts > 1 { "retried and the latest " } else { "" };
-        let mut body = format!(
+        // As Envoy by now, the client is not told why: the log is, and a peer in the mesh.
+        let body = format!(
             "upstream connect error or disconnect/reset before headers. {retried}reset reason: {reason}"
         );
         let mut details = format!("upstream_reset_before_response_started{{{reason}");
         if let Self::Connect(why) = self
             && why != TIMED_OUT
         {
-            body.push_str(&format!(", transport failure reason: {why}"));
             details.push_str(&format!("|{why}"));
         }
         details.push('}');
@@ -105,6 +120,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Resolve(why) => write!(f, "DNS: {why}"),
             Self::Connect(why) => write!(f, "{}: {why}", self.reset_reason()),
             _ => f.write_str(self.reset_reason()),
         }
@@ -124,6 +140,33 @@ pub(crate) fn no_healthy_upstream() -> LocalReply {
         .flagged(ReasonFlag::NoHealthyUpstream)
 }
 
+/// The control plane has this share of the requests dropped.
+pub(crate) fn dropped(is_all: bool) -> LocalReply {
+    let (text, details, flag, name) = match is_all {
+        true => (
+            "unconditional drop overload",
+            "unconditional_drop_overload",
+            ReasonFlag::UnconditionalDropOverload,
+            "x-envoy-unconditional-drop-overload",
+        ),
+        false => ("drop overload", "drop_overload", ReasonFlag::DropOverload, "x-envoy-drop-overload"),
+    };
+    let mut reply = LocalReply::text(StatusCode::SERVICE_UNAVAILABLE, text, details).flagged(flag);
+    reply.headers.push((http::HeaderName::from_static(name), HeaderValue::from_static("true")));
+    reply
+}
+
+/// The stream was silent for too long; whose fault that is depends on whether the request had come whole.
+pub(crate) fn stream_timeout(is_whole: bool) -> LocalReply {
+    let status = if is_whole { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::REQUEST_TIMEOUT };
+    LocalReply::text(status, "stream timeout", "stream_idle_timeout").flagged(ReasonFlag::StreamIdleTimeout)
+}
+
+/// The request has not come whole in time.
+pub(crate) fn request_timeout() -> LocalReply {
+    LocalReply::text(StatusCode::REQUEST_TIMEOUT, "request timeout", "request_overall_timeout")
+}
+
 /// No route takes the request.
 pub(crate) fn no_route() -> LocalReply {
     LocalReply::text(StatusCode::NOT_FOUND, "", "route_not_found").flagged(ReasonFlag::NoRouteFound)
@@ -140,6 +183,11 @@ pub(crate) fn malformed(status: StatusCode, details: &'static str) -> LocalReply
     LocalReply::text(status, body, details).flagged(ReasonFlag::DownstreamProtocolError)
 }
 
+/// The client was too slow to say what it wants.
+pub(crate) fn head_timeout() -> LocalReply {
+    LocalReply::text(StatusCode::REQUEST_TIMEOUT, "request header timeout", "request_header_timeout")
+}
+
 /// The head and the body of a reply as they go to the client.
 pub(crate) fn parts(reply: &LocalReply, is_grpc: bool) -> (response::Parts, Bytes) {
     if is_grpc {
@@ -149,13 +197,18 @@ pub(crate) fn parts(reply: &LocalReply, is_grpc: bool) -> (response::Parts, Byte
     for (name, value) in &reply.headers {
         head.headers.append(name.clone(), value.clone());
     }
-    if !reply.body.is_empty() {
-        head.headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("text/plain"));
-    }
     if has_length(reply.status) {
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from(reply.body.len()));
     }
     (head, reply.body.clone())
+}
+
+/// Says what the body is where nothing else does. Like Envoy, after a route's operations on headers: a type they
+/// take away comes back.
+pub(crate) fn describe(head: &mut response::Parts, body: &Bytes) {
+    if !body.is_empty() {
+        head.headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("text/plain"));
+    }
 }
 
 fn head(status: StatusCode) -> response::Parts {
@@ -229,8 +282,7 @@ mod tests {
 
         assert_eq!(
             reply.body,
-            "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, \
-             transport failure reason: delayed connect error: Connection refused"
+            "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"
         );
         assert_eq!(
             reply.details,

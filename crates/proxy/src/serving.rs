@@ -3,8 +3,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use plan::{Cluster, Listener, Plan};
+
+use crate::keyring::Contexts;
+
+/// How long anything waits for a resource it needs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// One generation of what is served; immutable and shared by all workers.
 #[derive(Debug, Default)]
@@ -17,6 +23,8 @@ pub(crate) struct Serving {
     pub(crate) cold: BTreeSet<Arc<str>>,
     /// Clusters of names, with what these resolve to.
     pub(crate) resolved: HashMap<Arc<str>, Arc<Cluster>>,
+    /// The TLS contexts of the plan.
+    pub(crate) contexts: Contexts,
     listeners: HashMap<Arc<str>, Arc<Listener>>,
     bound: HashMap<SocketAddr, Arc<Listener>>,
     /// Listeners without a socket, by the destination they take over.

@@ -1,6 +1,6 @@
 //! How far the process is in its life, as `/ready` tells it.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// The stages of a proxy's life, by Envoy's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +29,16 @@ impl Stage {
 
 /// The stage, readable from any thread.
 #[derive(Debug, Default)]
-pub(crate) struct State(AtomicU8);
+pub(crate) struct State {
+    stage: AtomicU8,
+    /// Whether its listeners were closed by hand.
+    is_closed: AtomicBool,
+}
 
 impl State {
     /// The stage.
     pub(crate) fn stage(&self) -> Stage {
-        match self.0.load(Ordering::Relaxed) {
+        match self.stage.load(Ordering::Relaxed) {
             0 => Stage::PreInitializing,
             1 => Stage::Initializing,
             2 => Stage::Live,
@@ -50,6 +54,16 @@ impl State {
             Stage::Live => 2,
             Stage::Draining => 3,
         };
-        self.0.fetch_max(rank, Ordering::Relaxed);
+        self.stage.fetch_max(rank, Ordering::Relaxed);
+    }
+
+    /// Whether its listeners were closed by hand: it goes on, and nobody should come to it any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
+    }
+
+    /// Notes that its listeners are closed.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
     }
 }

@@ -9,8 +9,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use net::http1;
 use tokio::sync::mpsc;
+
+use crate::silence::Pulse;
 
 /// Any error of a body.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -40,6 +42,52 @@ pub(crate) enum RequestBody {
     Whole(Bytes),
 }
 
+/// A request's body as its client sends it.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    /// There is none.
+    Empty,
+    /// By HTTP/1.
+    Http1(http1::Body),
+    /// By HTTP/2.
+    Http2(hyper::body::Incoming),
+}
+
+impl From<hyper::body::Incoming> for Incoming {
+    fn from(incoming: hyper::body::Incoming) -> Self {
+        if incoming.is_end_stream() { Self::Empty } else { Self::Http2(incoming) }
+    }
+}
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(|_| Broken::Client),
+            Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(|_| Broken::Client),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+        }
+    }
+}
+
 /// Where a request's body comes from.
 #[derive(Debug)]
 pub(crate) enum Source {
@@ -65,6 +113,7 @@ struct State {
     received: u64,
     ended: Option<Instant>,
     broken: Option<Broken>,
+    pulse: Option<Pulse>,
 }
 
 /// One attempt's reading of an [`Upload`].
@@ -94,6 +143,7 @@ impl Upload {
             received: 0,
             ended: None,
             broken: None,
+            pulse: None,
         })))
     }
 
@@ -102,6 +152,11 @@ impl Upload {
         let mut state = self.0.borrow_mut();
         state.reading += 1;
         Reading { upload: self.clone(), number: state.reading, next: 0, yielded: 0, finished: false }
+    }
+
+    /// Tells from now on when something comes.
+    pub(crate) fn watch(&self, pulse: Pulse) {
+        self.0.borrow_mut().pulse = Some(pulse);
     }
 
     /// Whether another reading would get all of it.
@@ -143,10 +198,13 @@ impl State {
         }
         let frame = match &mut self.source {
             Source::Client(incoming) => {
-                ready!(Pin::new(incoming).poll_frame(cx)).map(|frame| frame.map_err(|_| Broken::Client))
+                ready!(Pin::new(incoming).poll_frame(cx))
             }
             Source::Filters(frames) => ready!(frames.poll_recv(cx)),
         };
+        if let Some(pulse) = &self.pulse {
+            pulse.beat();
+        }
         match &frame {
             None => self.ended = Some(Instant::now()),
             Some(Err(broken)) => self.broken = Some(*broken),

@@ -1,21 +1,26 @@
 //! What one worker has of what all serve by: its own reference counts, cursors and handles on statistics.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use balance::{Cursor, HostState};
-use net::{Pool, Shelf, Target};
-use plan::{Cluster, UpstreamHttp};
+use balance::{Cursor, HostState, Table};
+use net::http1::Case;
+use net::socket::TcpKeepalive;
+use net::{Http, Keep, Pool, Shelf, Target};
+use plan::{Cluster, HeaderCase, UpstreamHttp};
 use telemetry::{Service, Workload, WorkloadFacts};
 
 use crate::counters::{ClusterCounters, Counters};
 use crate::serving::Serving;
 use crate::upload::RequestBody;
 
+/// How often the shares of young endpoints are looked at.
+const GROWTH: Duration = Duration::from_millis(200);
 /// Endpoints a cluster without a list of its own is remembered to have had.
 const REMEMBERED: usize = 4096;
 
@@ -68,6 +73,32 @@ impl InForce {
     }
 }
 
+/// How names of headers are written, in the codec's terms.
+pub(crate) fn case(rule: HeaderCase) -> Case {
+    match rule {
+        HeaderCase::Lower => Case::Lower,
+        HeaderCase::Preserved => Case::Kept,
+        HeaderCase::Proper => Case::Proper,
+    }
+}
+
+/// A table of endpoints: the plan's, or a worker's newer one.
+pub(crate) enum Endpoints<'a> {
+    Own(Rc<Table>),
+    Plan(&'a Table),
+}
+
+impl Deref for Endpoints<'_> {
+    type Target = Table;
+
+    fn deref(&self) -> &Table {
+        match self {
+            Self::Own(table) => table,
+            Self::Plan(table) => table,
+        }
+    }
+}
+
 /// One cluster as one worker sees it.
 #[derive(Debug)]
 pub(crate) struct View {
@@ -81,6 +112,10 @@ pub(crate) struct View {
     pub(crate) service: Option<Arc<Service>>,
     /// The workloads behind its endpoints, by place.
     workloads: Vec<OnceCell<Option<Arc<Workload>>>>,
+    /// Its endpoints as they are by now, where that is not as the plan has them.
+    table: RefCell<Option<Rc<Table>>>,
+    /// The epoch the table is of, and when it was arranged.
+    arranged: Cell<(u64, Duration)>,
     /// The connections to its endpoints, by place, for the protocol last spoken.
     shelves: RefCell<Vec<Option<Rc<Shelf<RequestBody>>>>>,
     /// Endpoints found by the way.
@@ -96,6 +131,8 @@ impl View {
             counters,
             cursor: RefCell::new(cursor),
             service,
+            table: RefCell::default(),
+            arranged: Cell::new((0, Duration::ZERO)),
             shelves: RefCell::new(cluster.endpoints.endpoints.iter().map(|_| None).collect()),
             workloads,
             found: RefCell::default(),
@@ -104,6 +141,30 @@ impl View {
 
     fn succeeded_by(&self, cluster: &Arc<Cluster>) -> Self {
         Self::new(cluster, Rc::clone(&self.counters), self.cursor.borrow().clone())
+    }
+
+    /// Its endpoints as they are by now: some may be out, some young; `clock` tells the time of the process.
+    pub(crate) fn table(&self, clock: impl FnOnce() -> Duration) -> Endpoints<'_> {
+        let (epoch, at) = self.arranged.get();
+        let newest = self.cluster.state.epoch();
+        let slow = self.cluster.balancer.slow_start.is_some();
+        if newest == epoch && !slow {
+            return self.known_table();
+        }
+        let now = clock();
+        let is_young = slow && self.table.borrow().as_ref().is_none_or(|table| table.is_young());
+        if newest != epoch || (is_young && now.saturating_sub(at) >= GROWTH) || at.is_zero() {
+            *self.table.borrow_mut() = Some(Rc::new(self.cluster.endpoints.table.refreshed(now)));
+            self.arranged.set((newest, now.max(Duration::from_nanos(1))));
+        }
+        self.known_table()
+    }
+
+    fn known_table(&self) -> Endpoints<'_> {
+        match &*self.table.borrow() {
+            Some(table) => Endpoints::Own(Rc::clone(table)),
+            None => Endpoints::Plan(&self.cluster.endpoints.table),
+        }
     }
 
     /// The workload behind an endpoint, where discovery says.
@@ -130,7 +191,7 @@ impl View {
         &self,
         pool: &Pool<RequestBody>,
         place: Option<usize>,
-        target: Target,
+        target: &Target,
     ) -> Rc<Shelf<RequestBody>> {
         let mut shelves = self.shelves.borrow_mut();
         let Some(slot) = place.and_then(|place| shelves.get_mut(place)) else {
@@ -155,12 +216,34 @@ impl View {
         Arc::clone(found.entry(address).or_default())
     }
 
-    /// Whether a request that came by HTTP/2, or not, goes on by HTTP/2.
-    pub(crate) fn is_http2(&self, downstream: bool) -> bool {
+    /// The HTTP by which a request goes on that came by HTTP/2, or not.
+    pub(crate) fn http(&self, downstream: bool) -> Http {
         match self.cluster.http {
-            UpstreamHttp::AsDownstream => downstream,
-            UpstreamHttp::Http1 => false,
-            UpstreamHttp::Http2 => true,
+            UpstreamHttp::Negotiated => Http::Agreed,
+            UpstreamHttp::AsDownstream if downstream => Http::V2,
+            UpstreamHttp::AsDownstream | UpstreamHttp::Http1 => Http::V1,
+            UpstreamHttp::Http2 => Http::V2,
         }
+    }
+
+    /// Whether its endpoints are spoken to by TLS, where none says otherwise.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.cluster.sockets.of(None).tls.is_some()
+    }
+
+    /// How names of headers are written to its endpoints.
+    pub(crate) fn case(&self) -> Case {
+        case(self.cluster.header_case)
+    }
+
+    /// How the kernel probes idle connections.
+    pub(crate) fn keepalive(&self) -> Option<TcpKeepalive> {
+        let rules = self.cluster.keepalive?;
+        Some(net::socket::probes(rules.time, rules.interval, rules.probes))
+    }
+
+    /// How long its connections are kept.
+    pub(crate) fn keep(&self) -> Keep {
+        Keep { requests: self.cluster.max_requests_per_connection, age: self.cluster.max_connection_duration }
     }
 }

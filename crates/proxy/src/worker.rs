@@ -10,16 +10,17 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use net::{Connections, Pool};
+use net::{Connection, Connections, Pool};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::account::{Ledger, Reporter};
+use crate::alpn::Alpn;
 use crate::dns::Names;
-use crate::downstream;
+use crate::judge::Suspect;
+use crate::ledger::{Ledger, Reporter};
 use crate::lines::Lines;
 use crate::serving::Serving;
 use crate::upload::RequestBody;
@@ -27,12 +28,16 @@ use crate::view::{InForce, View};
 
 /// Commands that may wait for a worker.
 const COMMANDS: usize = 16;
+/// How often the worker's tasks run once more when the drain time is over.
+const LAST_TURNS: usize = 16;
 /// How often connections nobody wants any more are looked for.
 const SWEEP: Duration = Duration::from_secs(10);
 
 /// What the control thread tells a worker.
 #[derive(Debug)]
 pub(crate) enum Command {
+    /// Stop accepting at these addresses, and let their connections finish.
+    Close(Arc<[SocketAddr]>),
     /// Stop accepting, let connections finish until the time is over, then end.
     Drain(Duration),
     /// Serve by this from now on.
@@ -52,13 +57,19 @@ pub(crate) struct Install {
     pub(crate) done: oneshot::Sender<()>,
 }
 
+/// What begins to serve a connection, accepted at the address a listener names.
+pub(crate) type Serve = fn(Rc<Worker>, SocketAddr, Connection, (TcpStream, SocketAddr));
+
 /// What a worker is made of.
 pub(crate) struct Parts {
     pub(crate) index: usize,
+    pub(crate) serve: Serve,
     pub(crate) serving: Arc<Serving>,
     pub(crate) names: Names,
     pub(crate) lines: Lines,
     pub(crate) reporter: Reporter,
+    pub(crate) suspects: mpsc::UnboundedSender<Suspect>,
+    pub(crate) began: Instant,
     pub(crate) seed: u64,
 }
 
@@ -90,10 +101,15 @@ pub(crate) struct Worker {
     pub(crate) pool: Pool<RequestBody>,
     pub(crate) names: Names,
     pub(crate) ledger: Ledger,
+    pub(crate) alpn: Alpn,
+    suspects: mpsc::UnboundedSender<Suspect>,
+    serve: Serve,
+    began: Instant,
     serving: RefCell<Rc<InForce>>,
     swapped: Notify,
     bound: RefCell<HashMap<SocketAddr, Rc<Bound>>>,
     retired: RefCell<Vec<Rc<Bound>>>,
+    over: (Cell<bool>, Notify),
     dice: Cell<u64>,
 }
 
@@ -113,6 +129,7 @@ async fn run(parts: Parts, mut inbox: mpsc::Receiver<Command>) {
     let drain = loop {
         tokio::select! {
             command = inbox.recv() => match command {
+                Some(Command::Close(addresses)) => worker.close(&addresses),
                 Some(Command::Install(install)) => worker.install(install),
                 Some(Command::Drain(time)) => break time,
                 None => break Duration::ZERO,
@@ -135,10 +152,15 @@ impl Worker {
             pool: Pool::default(),
             names: parts.names,
             ledger: Ledger::new(parts.lines, &parts.reporter),
+            alpn: Alpn::default(),
+            suspects: parts.suspects,
+            serve: parts.serve,
+            began: parts.began,
             serving: RefCell::new(Rc::new(InForce::new(parts.serving, None))),
             swapped: Notify::new(),
             bound: RefCell::default(),
             retired: RefCell::default(),
+            over: (Cell::new(false), Notify::new()),
             dice: Cell::new(parts.seed),
         }
     }
@@ -163,31 +185,52 @@ impl Worker {
         self.swapped.notified().await;
     }
 
-    /// A random number (SplitMix64).
+    /// The time of the process, by which endpoints age.
+    pub(crate) fn clock(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Hands a suspicion to whoever judges endpoints.
+    pub(crate) fn suspect(&self, suspect: Suspect) {
+        // Nobody judges any more when the process ends.
+        let _ = self.suspects.send(suspect);
+    }
+
+    /// Resolves when the drain time is over: what goes on then is cut off.
+    pub(crate) async fn over(&self) {
+        let told = self.over.1.notified();
+        if !self.over.0.get() {
+            told.await;
+        }
+    }
+
+    /// A random number.
     pub(crate) fn random(&self) -> u64 {
-        let state = self.dice.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
-        self.dice.set(state);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        let mut seed = self.dice.get();
+        let random = base::random::next(&mut seed);
+        self.dice.set(seed);
+        random
     }
 
     fn install(self: &Rc<Self>, install: Install) {
         let before = self.serving();
         *self.serving.borrow_mut() = Rc::new(InForce::new(install.serving, Some(&before)));
-        for address in install.closed {
-            if let Some(bound) = self.bound.borrow_mut().remove(&address) {
-                bound.close();
-                self.retired.borrow_mut().push(bound);
-            }
-        }
+        self.close(&install.closed);
         for (address, socket) in install.opened {
             self.open(address, socket);
         }
         self.swapped.notify_waiters();
         // Nobody may wait any more: the process is ending.
         let _ = install.done.send(());
+    }
+
+    fn close(&self, addresses: &[SocketAddr]) {
+        for address in addresses {
+            if let Some(bound) = self.bound.borrow_mut().remove(address) {
+                bound.close();
+                self.retired.borrow_mut().push(bound);
+            }
+        }
     }
 
     fn open(self: &Rc<Self>, address: SocketAddr, socket: TcpListener) {
@@ -202,12 +245,7 @@ impl Worker {
             let serve = |socket: TcpStream, peer: SocketAddr| {
                 // Entered before anything else, so that a drain waits for it.
                 let entered = bound.connections.enter();
-                tokio::task::spawn_local(downstream::serve(
-                    Rc::clone(&worker),
-                    bound.address,
-                    entered,
-                    (socket, peer),
-                ));
+                (worker.serve)(Rc::clone(&worker), bound.address, entered, (socket, peer));
             };
             net::accept::accept(socket, bound.stop.notified(), serve).await;
         });
@@ -218,7 +256,11 @@ impl Worker {
         self.pool.sweep(|cluster, target| {
             let cluster = serving.cluster(cluster)?;
             let hosts = cluster.endpoints.table.hosts();
-            let is_listed = hosts.is_empty() || hosts.iter().any(|host| host.address == target.address);
+            if target.way.secure.as_ref().is_some_and(|secure| !serving.contexts.holds(&secure.client)) {
+                // Its secrets have changed: nobody asks for it again.
+                return None;
+            }
+            let is_listed = hosts.is_empty() || hosts.iter().any(|host| host.address == target.way.address);
             is_listed.then(|| cluster.idle_timeout.unwrap_or(Duration::MAX))
         });
         self.retired.borrow_mut().retain(|bound| bound.connections.count() > 0);
@@ -239,6 +281,12 @@ impl Worker {
         if tokio::time::timeout(time, closed).await.is_err() {
             let open: usize = all.iter().map(|bound| bound.connections.count()).sum();
             tracing::info!(open, "connections are closed at the end of the drain time");
+            self.over.0.set(true);
+            self.over.1.notify_waiters();
+            // Those that are told so enter their accounts before the worker is gone.
+            for _ in 0..LAST_TURNS {
+                tokio::task::yield_now().await;
+            }
         }
     }
 }

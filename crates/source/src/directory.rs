@@ -204,9 +204,14 @@ impl Keeper {
             written
         };
         match edit {
-            Edit::Put(resource) => {
+            Edit::Create(resource) | Edit::Put(resource) | Edit::Replace(resource) => {
                 let key = resource.key();
                 let holder = self.files.holders(&key).next().map(|path| Path::new(&**path));
+                match (edit, holder) {
+                    (Edit::Create(_), Some(_)) => return Err(StoreError::Exists(key.to_string())),
+                    (Edit::Replace(_), None) => return Err(StoreError::Absent(key.to_string())),
+                    _ => {}
+                }
                 self.store.put(resource, self.files.current(&key), holder).map(note)
             }
             Edit::Remove(key) => {

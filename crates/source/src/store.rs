@@ -15,10 +15,14 @@ mod tests;
 /// One thing to write.
 #[derive(Clone, Debug)]
 pub enum Edit {
+    /// The object as it shall be, which must not exist.
+    Create(Resource),
     /// The object as it shall be.
     Put(Resource),
     /// The object that shall be gone.
     Remove(Key),
+    /// The object as it shall be, which must exist.
+    Replace(Resource),
 }
 
 /// What was done.
@@ -52,6 +56,9 @@ pub enum StoreError {
     /// The directory is not being watched any more.
     #[error("the directory is closed")]
     Closed,
+    /// There is such an object already.
+    #[error("{0} is in the directory")]
+    Exists(String),
     /// The object's file cannot be edited; a person has to mend it first.
     #[error("{} cannot be edited: {why}", path.display())]
     Uneditable {

@@ -102,6 +102,35 @@ pub struct Account<'a> {
     pub service: Option<&'a Arc<Service>>,
     /// How the connection was secured.
     pub security: Security,
+    /// What the client's TLS told, where it spoke TLS.
+    pub tls: Option<&'a TlsFacts>,
+}
+
+/// What the TLS of a client's connection told; empty where a fact is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// The version, e.g. `TLSv1.3`.
+    pub version: &'static str,
+    /// The cipher, by its name in the RFCs.
+    pub cipher: &'static str,
+    /// The owner of the client's certificate.
+    pub peer_subject: String,
+    /// Its issuer.
+    pub peer_issuer: String,
+    /// Its serial number.
+    pub peer_serial: String,
+    /// Its SHA-256.
+    pub peer_fingerprint: String,
+    /// Its URIs, joined by commas.
+    pub peer_uris: String,
+    /// Its host names, joined by commas.
+    pub peer_dns: String,
+    /// The owner of our own certificate.
+    pub local_subject: String,
+    /// Its URIs, joined by commas.
+    pub local_uris: String,
+    /// Its host names, joined by commas.
+    pub local_dns: String,
 }
 
 /// Which side of a connection reports.

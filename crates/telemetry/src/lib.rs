@@ -17,6 +17,6 @@ pub mod trace;
 mod text;
 
 pub use access_log::Format;
-pub use account::{Account, Flags, Reporter, Security, Service, Traffic, Workload, WorkloadFacts};
+pub use account::{Account, Flags, Reporter, Security, Service, TlsFacts, Traffic, Workload, WorkloadFacts};
 pub use metrics::{Metrics, WorkerMetrics};
 pub use stats::{Counter, Gauge, Scope, Stats, WorkerStats};

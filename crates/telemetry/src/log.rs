@@ -1,6 +1,7 @@
 //! The process's own log: what `tracing` events look like and where they go.
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -33,11 +34,41 @@ pub enum LogError {
 pub fn start(levels: &str, style: Style) -> Result<(), LogError> {
     let filter = filter(levels)?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match style {
-        Style::Json => log.json().flatten_event(true).finish().try_init(),
-        Style::Plain => log.with_ansi(is_coloured()).finish().try_init(),
+    let (started, change): (_, Change) = match style {
+        Style::Json => {
+            let log = log.json().flatten_event(true).with_filter_reloading();
+            let handle = log.reload_handle();
+            (log.finish().try_init(), Box::new(move |filter| handle.reload(filter).is_ok()))
+        }
+        Style::Plain => {
+            let log = log.with_ansi(is_coloured()).with_filter_reloading();
+            let handle = log.reload_handle();
+            (log.finish().try_init(), Box::new(move |filter| handle.reload(filter).is_ok()))
+        }
     };
-    started.map_err(|_| LogError::Started)
+    started.map_err(|_| LogError::Started)?;
+    // Whoever has started the log is the only one to come by here.
+    let _ = CHANGE.set(change);
+    Ok(())
+}
+
+type Change = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
+
+/// Changes what is logged, once the log has been started.
+static CHANGE: OnceLock<Change> = OnceLock::new();
+
+/// Logs by other levels from now on; a process without a log of ours goes on as it was.
+///
+/// # Errors
+/// Tells of levels it does not understand.
+pub fn change(levels: &str) -> Result<(), LogError> {
+    let filter = filter(levels)?;
+    if let Some(change) = CHANGE.get()
+        && !change(filter)
+    {
+        tracing::warn!("what is logged cannot be changed any more");
+    }
+    Ok(())
 }
 
 fn filter(levels: &str) -> Result<EnvFilter, LogError> {

@@ -8,27 +8,29 @@ use proto::envoy::config::route::v3::redirect_action::{
 };
 use proto::envoy::config::route::v3::route::Action;
 use proto::envoy::config::route::v3::route_action::{
-    ClusterSpecifier, HostRewriteSpecifier, MaxStreamDuration, RequestMirrorPolicy,
+    ClusterSpecifier, HostRewriteSpecifier, RequestMirrorPolicy,
 };
 use proto::envoy::config::route::v3::weighted_cluster::{self, ClusterWeight};
 use proto::envoy::config::route::v3::{DirectResponseAction, RedirectAction, RouteAction, WeightedCluster};
 use proto::envoy::r#type::matcher::v3::RegexMatchAndSubstitute;
 
 use api::virtual_service::{
-    DirectResponse, HeaderOperations, HttpAction, Redirect, RedirectPath, RedirectPort, RouteDestination,
+    DirectResponse, HeaderOperations, HttpAction, Redirect, RedirectPath, RedirectPort, Retries,
+    RouteDestination,
 };
 use mesh::Rule;
 
-use crate::{header, retry, wire};
+use crate::{balance, header, retry, wire};
 
 /// Where requests go that no destination has a share in.
 const NOWHERE: &str = "BlackHoleCluster";
 
-pub(crate) fn action(rule: &Rule) -> Action {
+pub(crate) fn action(rule: &Rule, default: Option<&Retries>) -> Action {
     match &rule.route().action {
         HttpAction::DirectResponse(response) => Action::DirectResponse(direct(response)),
-        HttpAction::Forward(_) => Action::Route(forward(rule)),
-        HttpAction::Redirect(to) => Action::Redirect(redirect(to, rule.port)),
+        // A delegate that is nowhere to be found routes nothing.
+        HttpAction::Delegate(_) | HttpAction::Forward(_) => Action::Route(forward(rule, default)),
+        HttpAction::Redirect(to) => Action::Redirect(redirect(to, rule)),
     }
 }
 
@@ -48,7 +50,8 @@ fn shares(rule: &Rule) -> Vec<(&RouteDestination, &String)> {
     destinations.iter().zip(&rule.clusters).filter(|(to, _)| is_only || to.weight > 0).collect()
 }
 
-fn forward(rule: &Rule) -> RouteAction {
+#[allow(deprecated, reason = "istiod writes max_grpc_timeout, for a reason told there")]
+fn forward(rule: &Rule, default: Option<&Retries>) -> RouteAction {
     let http = rule.route();
     let timeout = wire::duration(http.timeout.unwrap_or(Duration::ZERO));
     let mut out = RouteAction {
@@ -61,15 +64,15 @@ fn forward(rule: &Rule) -> RouteAction {
             }),
         }),
         timeout,
-        max_stream_duration: Some(MaxStreamDuration {
-            grpc_timeout_header_max: timeout,
-            ..Default::default()
-        }),
-        retry_policy: retry::policy(http.retries.as_ref()),
+        // Not `max_stream_duration`, which has taken its place: beside it an Envoy does not look at `timeout` at all.
+        max_grpc_timeout: timeout,
+        retry_policy: retry::policy(http.retries.as_ref().or(default), !rule.hashes.is_empty()),
+        hash_policy: rule.hashes.iter().map(balance::hash_policy).collect(),
         request_mirror_policies: mirrors(rule),
         ..Default::default()
     };
-    let authority = edits(rule).into_iter().rev().find_map(|edits| header::authority(&edits.request));
+    // What the route says comes before what its destination does.
+    let authority = edits(rule).into_iter().find_map(|edits| header::authority(&edits.request));
     let rewrite = http.rewrite.as_ref();
     if let Some(authority) = rewrite.and_then(|rewrite| rewrite.authority.as_deref()).or(authority) {
         out.host_rewrite_specifier = Some(HostRewriteSpecifier::HostRewriteLiteral(authority.to_owned()));
@@ -109,12 +112,13 @@ fn mirrors(rule: &Rule) -> Vec<RequestMirrorPolicy> {
         .map(|(mirror, cluster)| RequestMirrorPolicy {
             cluster: cluster.clone(),
             runtime_fraction: wire::fraction(mirror.percentage),
+            trace_sampled: wire::bool(false),
             ..Default::default()
         })
         .collect()
 }
 
-fn redirect(to: &Redirect, port: u16) -> RedirectAction {
+fn redirect(to: &Redirect, rule: &Rule) -> RedirectAction {
     let code = match to.code {
         302 => RedirectResponseCode::Found,
         303 => RedirectResponseCode::SeeOther,
@@ -122,13 +126,16 @@ fn redirect(to: &Redirect, port: u16) -> RedirectAction {
         308 => RedirectResponseCode::PermanentRedirect,
         _ => RedirectResponseCode::MovedPermanently,
     };
+    let scheme = to.scheme.as_deref().unwrap_or(if rule.is_tls { "https" } else { "http" });
+    let port = match to.port {
+        None | Some(RedirectPort::FromProtocolDefault) => 0,
+        Some(RedirectPort::FromRequestPort) => rule.port,
+        Some(RedirectPort::Number(number)) => number,
+    };
     RedirectAction {
         host_redirect: to.authority.clone().unwrap_or_default(),
-        port_redirect: match to.port {
-            None | Some(RedirectPort::FromProtocolDefault) => 0,
-            Some(RedirectPort::FromRequestPort) => port.into(),
-            Some(RedirectPort::Number(number)) => number.into(),
-        },
+        // A scheme's own port goes without saying.
+        port_redirect: if matches!((scheme, port), ("http", 80) | ("https", 443)) { 0 } else { port.into() },
         response_code: code.into(),
         scheme_rewrite_specifier: to.scheme.clone().map(SchemeRewriteSpecifier::SchemeRedirect),
         path_rewrite_specifier: to.path.as_ref().map(|path| match path {

@@ -3,55 +3,59 @@
 use std::time::Duration;
 
 use proto::envoy::config::cluster::v3 as envoy;
-use proto::envoy::config::cluster::v3::circuit_breakers::Thresholds;
 use proto::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, CommonLbConfig, CustomClusterType, DiscoveryType, DnsLookupFamily,
-    EdsClusterConfig, LbPolicy,
+    EdsClusterConfig, LbConfig, OriginalDstLbConfig,
 };
 use proto::envoy::config::core::v3 as core;
 use proto::envoy::extensions::clusters::dynamic_forward_proxy::v3 as forward;
 use proto::envoy::extensions::common::dynamic_forward_proxy::v3::DnsCacheConfig;
-use proto::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
-use proto::envoy::extensions::upstreams::http::v3::http_protocol_options::{
-    ExplicitHttpConfig, UpstreamProtocolOptions, UseDownstreamHttpConfig,
-    explicit_http_config::ProtocolConfig,
-};
-use proto::envoy::r#type::v3::Percent;
+use proto::envoy::extensions::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport;
 
-use api::destination_rule::LoadBalancer;
-use mesh::{Cluster, Discovery, ServiceName, Upstream};
+use api::destination_rule::ProxyProtocol;
+use mesh::{Cluster, Discovery, Dns, DnsFamily, ServiceName, Upstream};
 
-use crate::{endpoint, origin, wire};
+use crate::{balance, endpoint, origin, outlier, pool, tls, wire};
 
-const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-
-/// How long Istio lets connections to undeclared destinations idle.
-const PASSTHROUGH_IDLE: Duration = Duration::from_secs(300);
+const PROXY_PROTOCOL: &str = "envoy.transport_sockets.upstream_proxy_protocol";
 
 /// Istio's "never": a workload's own address is not to be forgotten.
 const NEVER: Duration = Duration::from_secs(9_223_372_035);
 
+/// By how much Istio lets lookups of names lie apart.
+const DNS_JITTER: Duration = Duration::from_millis(100);
+
+/// Envoy asks for a name no more often than this.
+const DNS_REFRESH_LEAST: Duration = Duration::from_millis(2);
+
+/// How long a TCP connect may take where nothing is said.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
 pub(crate) fn cluster(cluster: &Cluster) -> envoy::Cluster {
+    let connect_timeout = cluster.pool.tcp.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
     let mut out = envoy::Cluster {
         name: cluster.name.clone(),
         alt_stat_name: format!("{};", cluster.name),
-        connect_timeout: wire::duration(cluster.connect_timeout),
-        lb_policy: lb_policy(cluster).into(),
+        connect_timeout: wire::duration(connect_timeout),
         upstream_bind_config: cluster.source.map(wire::source),
         metadata: origin::with(cluster.origin.as_ref(), istio(cluster)),
+        outlier_detection: cluster.outliers.as_ref().map(outlier::detection),
+        upstream_connection_options: pool::connection_options(&cluster.pool),
+        transport_socket: transport(cluster),
         ..Default::default()
     };
     if !is_black_hole(cluster) {
-        out.circuit_breakers = Some(unlimited());
+        out.circuit_breakers = Some(pool::breakers(cluster));
     }
-    if let Some(options) = http_options(cluster) {
-        out.typed_extension_protocol_options.insert(HTTP_OPTIONS.into(), proto::any::pack(&options));
+    if let Some(options) = pool::http_options(cluster) {
+        out.typed_extension_protocol_options.insert(pool::HTTP_OPTIONS.into(), proto::any::pack(&options));
     }
     discover(cluster, &mut out);
+    balance::apply(cluster, &mut out);
     out
 }
 
-/// The cache of resolved names that the dynamic forward proxy's cluster and filter share.
+/// The cache of resolved names that the dynamic forward proxy's clusters and filters share.
 pub(crate) fn dns_cache() -> DnsCacheConfig {
     DnsCacheConfig {
         name: "dynamic_forward_proxy".into(),
@@ -63,33 +67,40 @@ pub(crate) fn dns_cache() -> DnsCacheConfig {
 fn discover(cluster: &Cluster, out: &mut envoy::Cluster) {
     let kind = match &cluster.discovery {
         Discovery::DynamicForward => {
-            out.cluster_discovery_type = Some(ClusterDiscoveryType::ClusterType(dynamic_forward()));
+            out.cluster_discovery_type =
+                Some(ClusterDiscoveryType::ClusterType(dynamic_forward(checks_nothing(cluster))));
             return;
         }
         Discovery::Eds => {
             out.eds_cluster_config =
                 Some(EdsClusterConfig { eds_config: wire::ads(), service_name: cluster.name.clone() });
-            out.common_lb_config = Some(never_panics());
+            out.common_lb_config = Some(CommonLbConfig::default());
             DiscoveryType::Eds
         }
-        Discovery::OriginalDestination => {
+        Discovery::OriginalDestination { port } => {
             if !cluster.services.is_empty() && cluster.source.is_some() {
                 out.cleanup_interval = wire::duration(NEVER);
             }
+            out.lb_config = port.map(|port| {
+                LbConfig::OriginalDstLbConfig(OriginalDstLbConfig {
+                    upstream_port_override: wire::u32(port.into()),
+                    ..Default::default()
+                })
+            });
             DiscoveryType::OriginalDst
         }
-        Discovery::Static(endpoints) => {
-            if !endpoints.is_empty() {
-                out.load_assignment = Some(endpoint::assignment(&cluster.name, endpoints));
+        Discovery::Static(groups) => {
+            if !groups.is_empty() {
+                out.load_assignment = Some(endpoint::assignment(&cluster.name, groups));
             }
             DiscoveryType::Static
         }
-        Discovery::StrictDns(endpoints) | Discovery::LogicalDns(endpoints) => {
-            out.load_assignment = Some(endpoint::assignment(&cluster.name, endpoints));
-            out.dns_lookup_family = DnsLookupFamily::V4Preferred.into();
-            out.common_lb_config = Some(never_panics());
+        Discovery::StrictDns(groups, dns) | Discovery::LogicalDns(groups, dns) => {
+            out.load_assignment = Some(endpoint::assignment(&cluster.name, groups));
+            out.common_lb_config = Some(CommonLbConfig::default());
+            resolve(*dns, out);
             match cluster.discovery {
-                Discovery::LogicalDns(_) => DiscoveryType::LogicalDns,
+                Discovery::LogicalDns(..) => DiscoveryType::LogicalDns,
                 _ => DiscoveryType::StrictDns,
             }
         }
@@ -97,11 +108,26 @@ fn discover(cluster: &Cluster, out: &mut envoy::Cluster) {
     out.cluster_discovery_type = Some(ClusterDiscoveryType::Type(kind.into()));
 }
 
-fn dynamic_forward() -> CustomClusterType {
+/// Istio's own spelling of how names are resolved.
+#[allow(deprecated)]
+fn resolve(dns: Dns, out: &mut envoy::Cluster) {
+    out.dns_lookup_family = match dns.family {
+        DnsFamily::V4 => DnsLookupFamily::V4Only,
+        DnsFamily::V4First => DnsLookupFamily::V4Preferred,
+        DnsFamily::V6 => DnsLookupFamily::V6Only,
+    }
+    .into();
+    out.dns_refresh_rate = wire::duration(dns.refresh.max(DNS_REFRESH_LEAST));
+    out.respect_dns_ttl = true;
+    out.dns_jitter = wire::duration(DNS_JITTER);
+}
+
+fn dynamic_forward(is_insecure: bool) -> CustomClusterType {
     let config = forward::ClusterConfig {
         cluster_implementation_specifier: Some(
             forward::cluster_config::ClusterImplementationSpecifier::DnsCacheConfig(dns_cache()),
         ),
+        allow_insecure_cluster_options: is_insecure,
         ..Default::default()
     };
     CustomClusterType {
@@ -110,73 +136,31 @@ fn dynamic_forward() -> CustomClusterType {
     }
 }
 
-fn never_panics() -> CommonLbConfig {
-    CommonLbConfig { healthy_panic_threshold: Some(Percent::default()), ..Default::default() }
+/// Whether its TLS names a host and yet does not check that it is that host's.
+fn checks_nothing(cluster: &Cluster) -> bool {
+    cluster.tls.as_ref().is_some_and(|tls| !tls.checks_sni)
 }
 
-fn lb_policy(cluster: &Cluster) -> LbPolicy {
-    match (&cluster.discovery, cluster.load_balancer) {
-        (Discovery::DynamicForward | Discovery::OriginalDestination, _) => LbPolicy::ClusterProvided,
-        (_, Some(LoadBalancer::LeastRequest)) => LbPolicy::LeastRequest,
-        (_, Some(LoadBalancer::Random)) => LbPolicy::Random,
-        (_, Some(LoadBalancer::RoundRobin) | None) => LbPolicy::RoundRobin,
-    }
-}
-
-fn is_black_hole(cluster: &Cluster) -> bool {
-    matches!(&cluster.discovery, Discovery::Static(endpoints) if endpoints.is_empty())
-}
-
-/// Envoy's own limits would refuse what nobody asked to be limited.
-fn unlimited() -> envoy::CircuitBreakers {
-    let thresholds = Thresholds {
-        max_connections: wire::u32(u32::MAX),
-        max_pending_requests: wire::u32(u32::MAX),
-        max_requests: wire::u32(u32::MAX),
-        max_retries: wire::u32(u32::MAX),
-        track_remaining: true,
+/// What carries the bytes; None carries them as they are.
+fn transport(cluster: &Cluster) -> Option<core::TransportSocket> {
+    let secured = cluster.tls.as_ref().map(|tls| tls::client(tls, cluster.upstream == Upstream::Http2));
+    let Some(version) = cluster.proxy_protocol else { return secured };
+    let version = match version {
+        ProxyProtocol::V1 => core::proxy_protocol_config::Version::V1,
+        ProxyProtocol::V2 => core::proxy_protocol_config::Version::V2,
+    };
+    let config = ProxyProtocolUpstreamTransport {
+        config: Some(core::ProxyProtocolConfig { version: version.into(), ..Default::default() }),
+        transport_socket: Some(secured.unwrap_or_else(tls::raw)),
         ..Default::default()
     };
-    envoy::CircuitBreakers { thresholds: vec![thresholds], ..Default::default() }
+    Some(tls::socket(PROXY_PROTOCOL, proto::any::pack(&config)))
 }
 
-/// Options of the upstream protocol; HTTP/1.1 is what Envoy speaks without any.
-fn http_options(cluster: &Cluster) -> Option<HttpProtocolOptions> {
-    let forwards = cluster.discovery == Discovery::DynamicForward;
-    let explicit = |protocol| {
-        UpstreamProtocolOptions::ExplicitHttpConfig(ExplicitHttpConfig { protocol_config: Some(protocol) })
-    };
-    let protocol = match cluster.upstream {
-        Upstream::Downstream => {
-            UpstreamProtocolOptions::UseDownstreamProtocolConfig(UseDownstreamHttpConfig {
-                http_protocol_options: Some(core::Http1ProtocolOptions::default()),
-                http2_protocol_options: Some(core::Http2ProtocolOptions::default()),
-                ..Default::default()
-            })
-        }
-        Upstream::Http2 => {
-            explicit(ProtocolConfig::Http2ProtocolOptions(core::Http2ProtocolOptions::default()))
-        }
-        Upstream::Http1 if forwards => {
-            explicit(ProtocolConfig::HttpProtocolOptions(core::Http1ProtocolOptions::default()))
-        }
-        Upstream::Http1 | Upstream::Tcp => return None,
-    };
-    let is_passthrough = cluster.services.is_empty();
-    Some(HttpProtocolOptions {
-        upstream_protocol_options: Some(protocol),
-        common_http_protocol_options: is_passthrough.then(|| core::HttpProtocolOptions {
-            idle_timeout: wire::duration(PASSTHROUGH_IDLE),
-            ..Default::default()
-        }),
-        // Envoy takes a dynamic forward proxy only where TLS, were it spoken, would name and check the host.
-        upstream_http_protocol_options: forwards.then(|| core::UpstreamHttpProtocolOptions {
-            auto_sni: true,
-            auto_san_validation: true,
-            ..Default::default()
-        }),
-        ..Default::default()
-    })
+/// Whether nothing can ever be behind it.
+pub(crate) fn is_black_hole(cluster: &Cluster) -> bool {
+    cluster.services.is_empty()
+        && matches!(&cluster.discovery, Discovery::Static(groups) if groups.is_empty())
 }
 
 fn istio(cluster: &Cluster) -> Vec<(&str, proto::google::protobuf::Value)> {
@@ -189,6 +173,10 @@ fn istio(cluster: &Cluster) -> Vec<(&str, proto::google::protobuf::Value)> {
     }
     if cluster.is_external {
         fields.push(("external", origin::flag(true)));
+    }
+    if cluster.tls.is_some() {
+        // TLS that is not the mesh's own offers none of the mesh's protocols.
+        fields.push(("alpn_override", origin::text("false")));
     }
     fields
 }

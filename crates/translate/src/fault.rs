@@ -4,7 +4,7 @@ use proto::Any;
 use proto::envoy::extensions::filters::common::fault::v3::{FaultDelay, fault_delay::FaultDelaySecifier};
 use proto::envoy::extensions::filters::http::fault::v3::{FaultAbort, HttpFault, fault_abort::ErrorType};
 
-use api::virtual_service::Fault;
+use api::virtual_service::{AbortStatus, Fault};
 
 use crate::wire;
 
@@ -22,7 +22,10 @@ pub(crate) fn config(fault: &Fault) -> Option<Any> {
     });
     let abort = fault.abort.as_ref().map(|abort| FaultAbort {
         percentage: Some(wire::percent(abort.percentage)),
-        error_type: Some(ErrorType::HttpStatus(abort.http_status.into())),
+        error_type: Some(match abort.status {
+            AbortStatus::Grpc(status) => ErrorType::GrpcStatus(status.into()),
+            AbortStatus::Http(status) => ErrorType::HttpStatus(status.into()),
+        }),
         ..Default::default()
     });
     Some(proto::any::pack(&HttpFault { delay, abort, ..Default::default() }))

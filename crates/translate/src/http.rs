@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proto::Any;
+use proto::envoy::config::core::v3 as core;
 use proto::envoy::extensions::filters::http::cors::v3::Cors;
 use proto::envoy::extensions::filters::http::dynamic_forward_proxy::v3 as forward;
 use proto::envoy::extensions::filters::http::fault::v3::HttpFault;
@@ -19,11 +20,12 @@ use proto::envoy::extensions::filters::network::http_connection_manager::v3::{
 };
 use proto::envoy::extensions::request_id::uuid::v3::UuidRequestIdConfig;
 
-use mesh::{Http, RouteSource, Side};
+use api::mesh_config::PathNormalization;
+use mesh::{Http, Manner, RouteSource, Side};
 
-use crate::{access_log, cluster, route, wire};
+use crate::{access_log, cluster, connect, route, session, wire};
 
-pub(crate) fn manager(http: &Http, side: Side) -> HttpConnectionManager {
+pub(crate) fn manager(http: &Http, side: Side, manner: &Manner) -> HttpConnectionManager {
     let request_id =
         UuidRequestIdConfig { use_request_id_for_trace_sampling: wire::bool(true), pack_trace_reason: None };
     HttpConnectionManager {
@@ -35,16 +37,29 @@ pub(crate) fn manager(http: &Http, side: Side) -> HttpConnectionManager {
             }),
             RouteSource::Inline(routes) => RouteSpecifier::RouteConfig(route::configuration(routes)),
         }),
-        http_filters: filters(http.forwards_by_dns),
-        access_log: access_log::standard_output(),
+        http_filters: filters(http),
+        access_log: access_log::of(&manner.log),
         // Istio names itself to clients of a workload or a gateway; a workload's own client sees Envoy's name.
         server_name: if side == Side::Outbound { String::new() } else { "istio-envoy".into() },
         use_remote_address: wire::bool(side == Side::Gateway),
         generate_request_id: wire::bool(true),
         request_id_extension: Some(RequestIdExtension { typed_config: Some(proto::any::pack(&request_id)) }),
         stream_idle_timeout: wire::duration(Duration::ZERO),
-        normalize_path: wire::bool(true),
-        path_with_escaped_slashes_action: PathWithEscapedSlashesAction::KeepUnchanged.into(),
+        normalize_path: wire::bool(manner.path_normalization != PathNormalization::None),
+        merge_slashes: matches!(
+            manner.path_normalization,
+            PathNormalization::DecodeAndMergeSlashes | PathNormalization::MergeSlashes
+        ),
+        path_with_escaped_slashes_action: match manner.path_normalization {
+            PathNormalization::DecodeAndMergeSlashes => PathWithEscapedSlashesAction::UnescapeAndForward,
+            _ => PathWithEscapedSlashesAction::KeepUnchanged,
+        }
+        .into(),
+        xff_num_trusted_hops: manner.trusted_proxies,
+        http_protocol_options: manner
+            .takes_http10
+            .then(|| core::Http1ProtocolOptions { accept_http_10: true, ..Default::default() }),
+        http2_protocol_options: http2(manner),
         proxy_100_continue: true,
         forward_client_cert_details: match side {
             Side::Gateway => ForwardClientCertDetails::SanitizeSet,
@@ -59,14 +74,31 @@ pub(crate) fn manager(http: &Http, side: Side) -> HttpConnectionManager {
             uri: true,
             ..Default::default()
         }),
-        upgrade_configs: vec![UpgradeConfig { upgrade_type: "websocket".into(), ..Default::default() }],
+        upgrade_configs: upgrades(http),
         ..Default::default()
     }
 }
 
+/// What a connection may turn into.
+fn upgrades(http: &Http) -> Vec<UpgradeConfig> {
+    let kinds = ["websocket"].into_iter().chain(http.takes_tunnels.then_some(connect::UPGRADE));
+    kinds.map(|kind| UpgradeConfig { upgrade_type: kind.into(), ..Default::default() }).collect()
+}
+
+/// Limits of HTTP/2; None where all is left to the proxy.
+fn http2(manner: &Manner) -> Option<core::Http2ProtocolOptions> {
+    let options = core::Http2ProtocolOptions {
+        max_concurrent_streams: manner.max_streams.and_then(wire::u32),
+        initial_connection_window_size: manner.connection_window.and_then(wire::u32),
+        initial_stream_window_size: manner.stream_window.and_then(wire::u32),
+        ..Default::default()
+    };
+    (options != core::Http2ProtocolOptions::default()).then_some(options)
+}
+
 /// The filters of every manager, outermost first. A fault must look like the application's own, so it comes
 /// after whatever observes; the router takes the request away, so it is last.
-fn filters(forwards_by_dns: bool) -> Vec<HttpFilter> {
+fn filters(http: &Http) -> Vec<HttpFilter> {
     let mut filters = vec![
         filter(
             "envoy.filters.http.grpc_stats",
@@ -81,7 +113,10 @@ fn filters(forwards_by_dns: bool) -> Vec<HttpFilter> {
         filter("envoy.filters.http.fault", proto::any::pack(&HttpFault::default())),
         filter("envoy.filters.http.cors", proto::any::pack(&Cors::default())),
     ];
-    if forwards_by_dns {
+    if http.keeps_sessions {
+        filters.push(filter(session::FILTER, session::off()));
+    }
+    if http.forwards_by_dns {
         let config = forward::FilterConfig {
             implementation_specifier: Some(forward::filter_config::ImplementationSpecifier::DnsCacheConfig(
                 cluster::dns_cache(),

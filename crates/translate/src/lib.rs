@@ -7,8 +7,10 @@
 
 mod access_log;
 mod action;
+mod balance;
 mod cluster;
 mod condition;
+mod connect;
 mod cors;
 mod endpoint;
 mod fault;
@@ -16,8 +18,13 @@ mod header;
 mod http;
 mod listener;
 mod origin;
+mod outlier;
+mod pool;
 mod retry;
 mod route;
+mod secret;
+mod session;
+mod tls;
 mod wire;
 
 use proto::Any;
@@ -56,8 +63,13 @@ pub fn route(slice: &mesh::RouteSlice) -> Output {
     Output { name: slice.name.clone(), any: proto::any::pack(&route::configuration(slice)) }
 }
 
+/// The secret of a slice.
+pub fn secret(slice: &mesh::SecretSlice) -> Output {
+    Output { name: slice.name.clone(), any: proto::any::pack(&secret::secret(slice)) }
+}
+
 /// The endpoints of a slice.
 pub fn endpoints(slice: &mesh::EndpointSlice) -> Output {
-    let assignment = endpoint::assignment(&slice.cluster, &slice.endpoints);
+    let assignment = endpoint::assignment(&slice.cluster, &slice.groups);
     Output { name: slice.cluster.clone(), any: proto::any::pack(&assignment) }
 }

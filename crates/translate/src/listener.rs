@@ -14,13 +14,21 @@ use proto::envoy::config::listener::v3::{
 use proto::envoy::extensions::filters::listener::http_inspector::v3::HttpInspector;
 use proto::envoy::extensions::filters::listener::original_dst::v3::OriginalDst;
 use proto::envoy::extensions::filters::listener::original_src::v3::OriginalSrc;
+use proto::envoy::extensions::filters::listener::proxy_protocol::v3::ProxyProtocol;
 use proto::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
-use proto::envoy::extensions::filters::network::tcp_proxy::v3::{TcpProxy, tcp_proxy::ClusterSpecifier};
-use proto::envoy::r#type::v3::Int32Range;
+use proto::envoy::extensions::filters::network::sni_dynamic_forward_proxy::v3::FilterConfig as SniForward;
+use proto::envoy::extensions::filters::network::sni_dynamic_forward_proxy::v3::filter_config::PortSpecifier;
+use proto::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
+use proto::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::{
+    ClusterSpecifier, TunnelingConfig, WeightedCluster, weighted_cluster::ClusterWeight,
+};
+use proto::envoy::r#type::v3::hash_policy::{PolicySpecifier, SourceIp};
+use proto::envoy::r#type::v3::{HashPolicy, Int32Range};
 
-use mesh::{Arrival, Chain, ChainMatch, Listener, Side, Sniffing, Terminal};
+use api::destination_rule::{Tunnel, TunnelProtocol};
+use mesh::{Arrival, Chain, ChainMatch, Listener, Side, Sniffing, Tcp, Terminal};
 
-use crate::{access_log, http, origin, wire};
+use crate::{access_log, cluster, connect, http, origin, tls, wire};
 
 /// The mark of connections that keep their source address, which capture leaves alone.
 const TPROXY_MARK: u32 = 1337;
@@ -38,17 +46,28 @@ pub(crate) fn listener(listener: &Listener) -> envoy::Listener {
             .iter()
             .map(|address| AdditionalAddress { address: wire::address(*address), ..Default::default() })
             .collect(),
-        filter_chains: listener.chains.iter().map(|c| chain(c, listener.side)).collect(),
-        default_filter_chain: listener.default_chain.as_ref().map(|c| chain(c, listener.side)),
+        filter_chains: listener.chains.iter().map(|c| chain(c, listener)).collect(),
+        default_filter_chain: listener.default_chain.as_ref().map(|c| chain(c, listener)),
+        per_connection_buffer_limit_bytes: listener.manner.buffer_limit.and_then(wire::u32),
         traffic_direction: direction.into(),
         metadata: origin::metadata(listener.origin.as_ref()),
         listener_filters: inspectors(listener),
         ..Default::default()
     };
     if listener.side != Side::Gateway && listener.arrival != Arrival::CapturedDispatch {
-        // Bytes are waited for as long as it takes, and a connection that ends early is still a connection.
-        out.listener_filters_timeout = wire::duration(Duration::ZERO);
+        // Unless somebody says otherwise, bytes are waited for as long as it takes. A connection that sends none in
+        // time is still a connection.
+        let timeout = match &listener.sniffs_http {
+            Sniffing::AllBut(_) => listener.manner.detection_timeout,
+            Sniffing::Off => None,
+        };
+        out.listener_filters_timeout = wire::duration(timeout.unwrap_or(Duration::ZERO));
         out.continue_on_listener_filters_timeout = true;
+    }
+    if matches!(listener.arrival, Arrival::CapturedDispatch | Arrival::CapturedInbound { .. })
+        || listener.side == Side::Gateway
+    {
+        out.access_log = access_log::of_unmatched(&listener.manner.log);
     }
     match listener.arrival {
         Arrival::Bound => {}
@@ -63,33 +82,61 @@ pub(crate) fn listener(listener: &Listener) -> envoy::Listener {
 
 fn inspectors(listener: &Listener) -> Vec<ListenerFilter> {
     let mut filters = Vec::new();
+    if listener.manner.takes_proxy_protocol {
+        filters.push(inspector("proxy_protocol", proto::any::pack(&ProxyProtocol::default()), None));
+    }
     if let Arrival::CapturedInbound { is_transparent } = listener.arrival {
-        filters.push(inspector("original_dst", proto::any::pack(&OriginalDst::default()), &[]));
+        filters.push(inspector("original_dst", proto::any::pack(&OriginalDst::default()), None));
         if is_transparent {
             let config = OriginalSrc { mark: TPROXY_MARK, ..Default::default() };
-            filters.push(inspector("original_src", proto::any::pack(&config), &[]));
+            filters.push(inspector("original_src", proto::any::pack(&config), None));
         }
     }
-    if listener.chains.iter().any(|chain| !chain.condition.server_names.is_empty()) {
-        filters.push(inspector("tls_inspector", proto::any::pack(&TlsInspector::default()), &[]));
+    if let Some(ports) = hello_ports(listener) {
+        filters.push(inspector("tls_inspector", proto::any::pack(&TlsInspector::default()), all_but(&ports)));
     }
     if let Sniffing::AllBut(ports) = &listener.sniffs_http {
-        filters.push(inspector("http_inspector", proto::any::pack(&HttpInspector::default()), ports));
+        filters.push(inspector("http_inspector", proto::any::pack(&HttpInspector::default()), any_of(ports)));
     }
     filters
 }
 
-fn inspector(name: &str, config: Any, disabled: &[u16]) -> ListenerFilter {
-    let rules: Vec<_> = disabled.iter().map(|port| port_is(*port)).collect();
+/// Whether a chain needs to know what a TLS client says before it answers.
+fn reads_hello(chain: &Chain) -> bool {
+    !chain.condition.server_names.is_empty() || chain.condition.is_tls || chain.tls.is_some()
+}
+
+/// The ports at which a TLS client's first message is read, none being all; None where nobody asks for it. A port
+/// that does not need it must not wait for the client to speak first.
+fn hello_ports(listener: &Listener) -> Option<Vec<u16>> {
+    let reading = listener.chains.iter().chain(&listener.default_chain).filter(|chain| reads_hello(chain));
+    let ports: Vec<Option<u16>> = reading.map(|chain| chain.condition.destination_port).collect();
+    let all: Option<Vec<u16>> = ports.iter().copied().collect();
+    (!ports.is_empty()).then(|| all.unwrap_or_default())
+}
+
+fn inspector(name: &str, config: Any, disabled: Option<ListenerFilterChainMatchPredicate>) -> ListenerFilter {
     ListenerFilter {
         name: format!("envoy.filters.listener.{name}"),
-        filter_disabled: match rules.as_slice() {
-            [] => None,
-            [one] => Some(one.clone()),
-            _ => Some(ListenerFilterChainMatchPredicate { rule: Some(Rule::OrMatch(MatchSet { rules })) }),
-        },
+        filter_disabled: disabled,
         config_type: Some(ListenerConfigType::TypedConfig(config)),
     }
+}
+
+/// Holds at these ports; None where there are none.
+fn any_of(ports: &[u16]) -> Option<ListenerFilterChainMatchPredicate> {
+    let rules: Vec<_> = ports.iter().map(|port| port_is(*port)).collect();
+    match rules.as_slice() {
+        [] => None,
+        [one] => Some(one.clone()),
+        _ => Some(ListenerFilterChainMatchPredicate { rule: Some(Rule::OrMatch(MatchSet { rules })) }),
+    }
+}
+
+/// Holds at every port but these; None where there are none.
+fn all_but(ports: &[u16]) -> Option<ListenerFilterChainMatchPredicate> {
+    let rule = Rule::NotMatch(Box::new(any_of(ports)?));
+    Some(ListenerFilterChainMatchPredicate { rule: Some(rule) })
 }
 
 fn port_is(port: u16) -> ListenerFilterChainMatchPredicate {
@@ -98,12 +145,13 @@ fn port_is(port: u16) -> ListenerFilterChainMatchPredicate {
     ListenerFilterChainMatchPredicate { rule: Some(Rule::DestinationPortRange(range)) }
 }
 
-fn chain(chain: &Chain, side: Side) -> FilterChain {
+fn chain(chain: &Chain, listener: &Listener) -> FilterChain {
     FilterChain {
         name: chain.name.clone(),
         filter_chain_match: condition(&chain.condition),
-        filters: vec![terminal(&chain.terminal, side)],
+        filters: filters(&chain.terminal, listener),
         metadata: origin::metadata(chain.origin.as_ref()),
+        transport_socket: chain.tls.as_ref().map(tls::server),
         ..Default::default()
     }
 }
@@ -123,8 +171,12 @@ fn condition(condition: &ChainMatch) -> Option<FilterChainMatch> {
             })
             .collect(),
         server_names: condition.server_names.clone(),
+        application_protocols: condition.offers.clone(),
         ..Default::default()
     };
+    if condition.is_tls {
+        out.transport_protocol = "tls".into();
+    }
     if condition.is_http {
         out.transport_protocol = "raw_buffer".into();
         out.application_protocols = vec!["http/1.1".into(), "h2c".into()];
@@ -132,22 +184,68 @@ fn condition(condition: &ChainMatch) -> Option<FilterChainMatch> {
     Some(out)
 }
 
-fn terminal(terminal: &Terminal, side: Side) -> Filter {
-    let (name, config) = match terminal {
-        Terminal::Http(http) => ("http_connection_manager", proto::any::pack(&http::manager(http, side))),
-        Terminal::Tcp { cluster } => ("tcp_proxy", proto::any::pack(&tcp_proxy(cluster))),
-    };
+/// What is done with a connection; the last of them takes it away.
+fn filters(terminal: &Terminal, listener: &Listener) -> Vec<Filter> {
+    match terminal {
+        Terminal::Http(http) => {
+            let manager = http::manager(http, listener.side, &listener.manner);
+            vec![filter("http_connection_manager", proto::any::pack(&manager))]
+        }
+        Terminal::Tcp(tcp) => {
+            let by_name = tcp.forwards_by_name.map(|port| {
+                let config = SniForward {
+                    dns_cache_config: Some(cluster::dns_cache()),
+                    port_specifier: Some(PortSpecifier::PortValue(port.into())),
+                    ..Default::default()
+                };
+                filter("sni_dynamic_forward_proxy", proto::any::pack(&config))
+            });
+            let proxy = filter("tcp_proxy", proto::any::pack(&tcp_proxy(tcp, listener)));
+            by_name.into_iter().chain([proxy]).collect()
+        }
+    }
+}
+
+fn filter(name: &str, config: Any) -> Filter {
     Filter {
         name: format!("envoy.filters.network.{name}"),
         config_type: Some(ConfigType::TypedConfig(config)),
     }
 }
 
-fn tcp_proxy(cluster: &str) -> TcpProxy {
+fn tcp_proxy(tcp: &Tcp, listener: &Listener) -> TcpProxy {
     TcpProxy {
-        stat_prefix: cluster.to_owned(),
-        access_log: access_log::standard_output(),
-        cluster_specifier: Some(ClusterSpecifier::Cluster(cluster.to_owned())),
+        stat_prefix: tcp.stat_prefix.clone(),
+        access_log: access_log::of(&listener.manner.log),
+        tunneling_config: tcp.tunnel.as_ref().map(tunnel),
+        cluster_specifier: Some(match tcp.shares.as_slice() {
+            [only] => ClusterSpecifier::Cluster(only.cluster.clone()),
+            many => ClusterSpecifier::WeightedClusters(WeightedCluster {
+                clusters: many
+                    .iter()
+                    .map(|share| ClusterWeight {
+                        name: share.cluster.clone(),
+                        weight: share.weight,
+                        ..Default::default()
+                    })
+                    .collect(),
+            }),
+        }),
+        idle_timeout: tcp.idle_timeout.and_then(wire::duration),
+        max_downstream_connection_duration: tcp.max_duration.and_then(wire::duration),
+        hash_policy: if tcp.hashes_source { vec![by_source()] } else { Vec::new() },
+        ..Default::default()
+    }
+}
+
+fn by_source() -> HashPolicy {
+    HashPolicy { policy_specifier: Some(PolicySpecifier::SourceIp(SourceIp::default())) }
+}
+
+fn tunnel(tunnel: &Tunnel) -> TunnelingConfig {
+    TunnelingConfig {
+        hostname: connect::target(tunnel),
+        use_post: tunnel.protocol == TunnelProtocol::Post,
         ..Default::default()
     }
 }

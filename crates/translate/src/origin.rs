@@ -15,6 +15,15 @@ pub(crate) fn metadata(origin: Option<&Origin>) -> Option<Metadata> {
     with(origin, Vec::new())
 }
 
+/// Metadata of what one object wrote in the name of another: Istio names the other.
+pub(crate) fn delegated(origin: &Origin, root: &Origin) -> Option<Metadata> {
+    let mut metadata = with(Some(origin), Vec::new())?;
+    if let Some(path) = istio_path(root) {
+        metadata.filter_metadata.insert(ISTIO.into(), fields(vec![("config", text(path))]));
+    }
+    Some(metadata)
+}
+
 /// Metadata that names an object and says more under Istio's key.
 pub(crate) fn with(origin: Option<&Origin>, more: Vec<(&str, Value)>) -> Option<Metadata> {
     let mut istio = more;
@@ -58,6 +67,7 @@ fn istio_path(origin: &Origin) -> Option<String> {
         "DestinationRule" => "destination-rule",
         "Gateway" => "gateway",
         "ServiceEntry" => "service-entry",
+        "Sidecar" => "sidecar",
         "VirtualService" => "virtual-service",
         _ => return None,
     };

@@ -3,10 +3,11 @@
 use std::num::NonZeroU16;
 
 use proto::envoy::config::route::v3::RetryPolicy;
-use proto::envoy::config::route::v3::retry_policy::{
-    RetryBackOff, RetryHostPredicate, retry_host_predicate::ConfigType,
-};
+use proto::envoy::config::route::v3::retry_policy::retry_host_predicate::ConfigType;
+use proto::envoy::config::route::v3::retry_policy::retry_priority::ConfigType as PriorityConfig;
+use proto::envoy::config::route::v3::retry_policy::{RetryBackOff, RetryHostPredicate, RetryPriority};
 use proto::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
+use proto::envoy::extensions::retry::priority::previous_priorities::v3::PreviousPrioritiesConfig;
 
 use api::virtual_service::Retries;
 
@@ -17,12 +18,12 @@ const RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cancelled,ret
 
 const BY_STATUS: &str = "retriable-status-codes";
 
-/// Two more attempts on hosts not tried yet.
-pub(crate) fn standard() -> RetryPolicy {
+/// Two more attempts. They go to hosts not tried yet, unless something of the request decides its host.
+fn standard(is_hashed: bool) -> RetryPolicy {
     RetryPolicy {
         retry_on: RETRY_ON.into(),
         num_retries: wire::u32(2),
-        retry_host_predicate: vec![previous_hosts()],
+        retry_host_predicate: if is_hashed { Vec::new() } else { vec![previous_hosts()] },
         host_selection_retry_max_attempts: 5,
         ..Default::default()
     }
@@ -33,21 +34,20 @@ pub(crate) fn before_the_workload() -> RetryPolicy {
     RetryPolicy { retry_on: "reset-before-request".into(), num_retries: wire::u32(2), ..Default::default() }
 }
 
-/// A route's retries; None where it wants no other attempt.
-pub(crate) fn policy(retries: Option<&Retries>) -> Option<RetryPolicy> {
-    let Some(retries) = retries else { return Some(standard()) };
+/// A route's retries, or those of the mesh; None where no other attempt is wanted. `is_hashed` is whether something
+/// of the request decides its host.
+pub(crate) fn policy(retries: Option<&Retries>, is_hashed: bool) -> Option<RetryPolicy> {
+    let Some(retries) = retries else { return Some(standard(is_hashed)) };
     if retries.attempts == 0 {
         return None;
     }
-    let mut out = standard();
+    let mut out = standard(is_hashed || !retries.ignores_previous_hosts);
     out.num_retries = wire::u32(retries.attempts);
     out.per_try_timeout = retries.per_try_timeout.and_then(wire::duration);
     out.retry_back_off = retries
         .backoff
         .map(|base| RetryBackOff { base_interval: wire::duration(base), ..Default::default() });
-    if !retries.ignores_previous_hosts {
-        out.retry_host_predicate.clear();
-    }
+    out.retry_priority = retries.tries_remote_localities.then(previous_priorities);
     if let Some(written) = &retries.retry_on {
         let (words, codes) = conditions(written);
         out.retry_on = words.join(",");
@@ -79,9 +79,64 @@ fn previous_hosts() -> RetryHostPredicate {
     }
 }
 
+/// After every second attempt the priorities tried so far are left out.
+fn previous_priorities() -> RetryPriority {
+    let config = PreviousPrioritiesConfig { update_frequency: 2 };
+    RetryPriority {
+        name: "envoy.retry_priorities.previous_priorities".into(),
+        config_type: Some(PriorityConfig::TypedConfig(proto::any::pack(&config))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::conditions;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn written(retries: Retries) -> RetryPolicy {
+        policy(Some(&retries), false).expect("attempts are wanted")
+    }
+
+    fn retries(attempts: u32) -> Retries {
+        Retries {
+            attempts,
+            per_try_timeout: None,
+            retry_on: None,
+            backoff: None,
+            ignores_previous_hosts: true,
+            tries_remote_localities: false,
+        }
+    }
+
+    #[test]
+    fn no_attempts_are_no_policy() {
+        assert_eq!(policy(Some(&retries(0)), false), None);
+    }
+
+    #[test]
+    fn what_is_not_written_is_istios_own() {
+        let policy = written(Retries { backoff: Some(Duration::from_millis(5)), ..retries(7) });
+
+        assert_eq!(policy.retry_on, RETRY_ON);
+        assert_eq!(policy.num_retries, wire::u32(7));
+        assert_eq!(policy.retry_host_predicate.len(), 1);
+        assert_eq!(policy.host_selection_retry_max_attempts, 5);
+    }
+
+    #[test]
+    fn a_hashed_request_may_come_to_the_same_host_again() {
+        assert!(policy(None, true).expect("attempts are wanted").retry_host_predicate.is_empty());
+        let again = Retries { ignores_previous_hosts: false, ..retries(1) };
+        assert!(written(again).retry_host_predicate.is_empty());
+    }
+
+    #[test]
+    fn other_localities_are_tried_by_priority() {
+        let policy = written(Retries { tries_remote_localities: true, ..retries(1) });
+
+        assert!(policy.retry_priority.is_some_and(|priority| priority.name.ends_with("previous_priorities")));
+    }
 
     #[test]
     fn status_codes_among_the_words_bring_their_own_word() {

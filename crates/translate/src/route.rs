@@ -15,7 +15,7 @@ use api::virtual_service::StringMatch;
 use base::Origin;
 use mesh::{Route, RouteSlice, Rule, Side, VirtualHost};
 
-use crate::{action, condition, cors, fault, header, origin, retry, wire};
+use crate::{action, balance, condition, connect, cors, fault, header, origin, retry, session, wire};
 
 /// The longest body of a direct response.
 const MAX_DIRECT_BODY: u32 = 1 << 20;
@@ -23,7 +23,7 @@ const MAX_DIRECT_BODY: u32 = 1 << 20;
 pub(crate) fn configuration(slice: &RouteSlice) -> RouteConfiguration {
     RouteConfiguration {
         name: slice.name.clone(),
-        virtual_hosts: slice.virtual_hosts.iter().map(|host| virtual_host(host, slice.side)).collect(),
+        virtual_hosts: slice.virtual_hosts.iter().map(|host| virtual_host(host, slice)).collect(),
         // A route may come before its cluster; a request in between gets 503.
         validate_clusters: wire::bool(false),
         ignore_port_in_host_matching: slice.ignores_port,
@@ -35,41 +35,50 @@ pub(crate) fn configuration(slice: &RouteSlice) -> RouteConfiguration {
     }
 }
 
-fn virtual_host(host: &VirtualHost, side: Side) -> envoy::VirtualHost {
-    envoy::VirtualHost {
+fn virtual_host(host: &VirtualHost, slice: &RouteSlice) -> envoy::VirtualHost {
+    let mut out = envoy::VirtualHost {
         name: host.name.clone(),
         domains: host.domains.clone(),
-        routes: host.routes.iter().map(|each| route(each, side)).collect(),
+        routes: host.routes.iter().map(|each| route(each, slice)).collect(),
         require_tls: if host.redirects { TlsRequirementType::All.into() } else { 0 },
-        include_request_attempt_count: side != Side::Inbound,
+        include_request_attempt_count: slice.side != Side::Inbound,
         ..Default::default()
+    };
+    if let Some(session) = &host.session {
+        out.typed_per_filter_config.insert(session::FILTER.into(), session::config(session));
     }
+    out
 }
 
-fn route(route: &Route, side: Side) -> envoy::Route {
+fn route(route: &Route, slice: &RouteSlice) -> envoy::Route {
     match route {
-        Route::Block => block(),
-        Route::Default { name, cluster, operation, origin } => {
-            let retries = if side == Side::Inbound {
-                Some(retry::before_the_workload())
-            } else if operation.is_empty() {
+        Route::Block => answer("block_all", 502),
+        Route::Connect { tcp, origin } => connect::route(tcp.as_ref(), origin.as_ref()),
+        Route::Default { name, cluster, operation, hash, origin } => {
+            let retries = match (slice.side, &slice.retries) {
+                (Side::Inbound, None) => Some(retry::before_the_workload()),
+                (Side::Inbound, written) => retry::policy(written.as_ref(), false),
                 // An undeclared destination is nobody's to call twice.
-                None
-            } else {
-                Some(retry::standard())
+                (Side::Gateway | Side::Outbound, _) if operation.is_empty() => None,
+                (Side::Gateway | Side::Outbound, written) => retry::policy(written.as_ref(), hash.is_some()),
             };
-            default(name, cluster, (side, retries), operation, origin.as_ref())
+            let mut out = default(name, cluster, (slice.side, retries), operation, origin.as_ref());
+            if let Some(Action::Route(action)) = &mut out.action {
+                action.hash_policy = hash.iter().map(balance::hash_policy).collect();
+            }
+            out
         }
-        Route::Rule(rule) => of_rule(rule),
+        Route::Misdirected => answer("misdirected", 421),
+        Route::Rule(rule) => of_rule(rule, slice),
     }
 }
 
-/// Answers what `REGISTRY_ONLY` refuses.
-fn block() -> envoy::Route {
+/// Answers everything with a status.
+fn answer(name: &str, status: u32) -> envoy::Route {
     envoy::Route {
-        name: "block_all".into(),
+        name: name.into(),
         r#match: Some(everything()),
-        action: Some(Action::DirectResponse(DirectResponseAction { status: 502, ..Default::default() })),
+        action: Some(Action::DirectResponse(DirectResponseAction { status, ..Default::default() })),
         ..Default::default()
     }
 }
@@ -102,7 +111,7 @@ fn default(
     }
 }
 
-fn of_rule(rule: &Rule) -> envoy::Route {
+fn of_rule(rule: &Rule, slice: &RouteSlice) -> envoy::Route {
     let http = rule.route();
     let condition = rule.condition();
     let mut out = envoy::Route {
@@ -111,15 +120,19 @@ fn of_rule(rule: &Rule) -> envoy::Route {
             _ => http.name.clone(),
         },
         r#match: Some(condition.map_or_else(everything, condition::route_match)),
-        metadata: origin::metadata(Some(&rule.origin())),
+        stat_prefix: condition.and_then(|condition| condition.stat_prefix.clone()).unwrap_or_default(),
+        metadata: origin::delegated(&rule.origin(), rule.root()),
         decorator: decorator(format!("{}{}", rule.operation, path_of(rule))),
         ..Default::default()
     };
     let edits = action::edits(rule);
     header::apply(&edits, &mut out);
-    out.action = Some(action::action(rule));
+    out.action = Some(action::action(rule, slice.retries.as_ref()));
     if let Some(config) = fault::config(&http.fault) {
         out.typed_per_filter_config.insert(fault::FILTER.into(), config);
+    }
+    if let Some(session) = &rule.session {
+        out.typed_per_filter_config.insert(session::FILTER.into(), session::config(session));
     }
     if let Some(policy) = &http.cors {
         out.typed_per_filter_config.insert(cors::FILTER.into(), cors::config(policy));

@@ -9,8 +9,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use api::ResourceSet;
-use mesh::{OutboundPolicy, Proxy, Settings, Snapshot};
+use api::sidecar::OutboundMode;
+use api::{MeshConfig, ResourceSet};
+use mesh::{Proxy, Settings, Snapshot};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use translate::Output;
@@ -24,7 +25,11 @@ struct Header {
     metadata: Value,
     #[serde(default)]
     registry_only: bool,
-    /// By kind (`clusters`, `endpoints`, `listeners`, `routes`) the names to show; `*` for all.
+    /// The mesh's settings, where they are not the usual ones.
+    #[serde(default)]
+    mesh: Value,
+    /// By kind (`clusters`, `endpoints`, `listeners`, `routes`, `secrets`) the names to show; `*` for all, of what
+    /// has a list.
     show: BTreeMap<String, Vec<String>>,
 }
 
@@ -79,8 +84,14 @@ fn check(case: &str) -> Result<(), String> {
 }
 
 fn render(header: &Header, set: &ResourceSet) -> Result<Map<String, Value>, String> {
-    let outbound = if header.registry_only { OutboundPolicy::RegistryOnly } else { OutboundPolicy::AllowAny };
-    let settings = Settings { outbound, ..Settings::default() };
+    let mut settings = Settings::default();
+    if !header.mesh.is_null() {
+        let (config, issues) = MeshConfig::parse("mesh", header.mesh.to_string().as_bytes());
+        settings = Settings::new(&config.ok_or_else(|| format!("{issues:#?}"))?);
+    }
+    if header.registry_only {
+        settings.outbound = OutboundMode::RegistryOnly;
+    }
     let snapshot = Snapshot::next(None, set, &settings);
     let proxy = Proxy::new(&header.id, &header.metadata, &[])?;
     let view = mesh::view(&snapshot, &proxy);
@@ -99,6 +110,11 @@ fn render(header: &Header, set: &ResourceSet) -> Result<Map<String, Value>, Stri
                 slices.map(|slice| translate::endpoints(&slice)).collect()
             }
             "listeners" => translate::listeners(&view.listeners),
+            "secrets" => names
+                .iter()
+                .filter_map(|name| view.secret(name))
+                .map(|slice| translate::secret(&slice))
+                .collect(),
             "routes" => view.routes().map(|slice| translate::route(slice)).collect(),
             other => return Err(format!("{other:?} is nothing to show")),
         };

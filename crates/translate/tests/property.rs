@@ -4,7 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use mesh::{Discovery, OutboundPolicy, Proxy, RouteSource, Settings, Snapshot, Terminal, View};
+use api::sidecar::OutboundMode;
+use mesh::{Discovery, Proxy, RouteSource, Settings, Share, Snapshot, Terminal, View};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use translate::Output;
@@ -174,9 +175,11 @@ fn is_whole(view: &View) -> Result<(), String> {
                         return Err(format!("{} asks for routes {name}", listener.name));
                     }
                 }
-                Terminal::Tcp { cluster } => {
-                    if !view.clusters.clusters.iter().any(|known| known.name == *cluster) {
-                        return Err(format!("{} leads to {cluster}", listener.name));
+                Terminal::Tcp(tcp) => {
+                    for Share { cluster, .. } in &tcp.shares {
+                        if !view.clusters.clusters.iter().any(|known| known.name == *cluster) {
+                            return Err(format!("{} leads to {cluster}", listener.name));
+                        }
                     }
                 }
             }
@@ -210,7 +213,7 @@ proptest! {
 
     #[test]
     fn what_is_valid_translates_whole_and_to_the_same_bytes(
-        resources in resources(), proxy in proxy(), outbound in one(&[OutboundPolicy::AllowAny, OutboundPolicy::RegistryOnly]),
+        resources in resources(), proxy in proxy(), outbound in one(&[OutboundMode::AllowAny, OutboundMode::RegistryOnly]),
     ) {
         let text = json!({"apiVersion": "v1", "kind": "List", "items": resources}).to_string();
         let set = api::parse("any.json", text.as_bytes()).resources.into_iter().collect();

@@ -2,21 +2,23 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
+use base::Discovery;
+use hyper_util::rt::TokioIo;
 use proto::Any;
 use proto::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use proto::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tower::service_fn;
 
 use crate::core::backoff::Backoff;
 use crate::core::client::Client;
-use crate::{Node, TypeUrl};
+use crate::{Node, TypeUrl, unix};
 
 /// How large one response may be: all clusters of a large mesh come in one.
 const MAX_RESPONSE: usize = 256 << 20;
@@ -70,8 +72,15 @@ pub trait Accept: Send + 'static {
     /// acknowledgement leaves then.
     fn apply(&mut self, update: Update) -> impl Future<Output = Vec<Reject>> + Send;
 
-    /// The names to subscribe to: for endpoints and routes those now referred to. Not asked for wildcard types.
+    /// The names to subscribe to: for endpoints, routes and secrets those now referred to. Not asked for wildcard
+    /// types.
     fn wanted(&self, ty: TypeUrl) -> BTreeSet<String>;
+
+    /// Resolves when [`wanted`](Accept::wanted) may say something new though nothing was applied: somebody needs a
+    /// name now. Dropped unresolved, it must resolve the next time.
+    fn stirred(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
 
     /// The stream to the control plane opened or broke.
     fn connected(&mut self, connected: bool);
@@ -82,13 +91,13 @@ pub trait Accept: Send + 'static {
 /// A broken stream is opened anew at once, then after random pauses that grow from 100 ms to 10 s; `seed` makes
 /// proxies that lose the same control plane come back at different moments.
 pub async fn follow<A: Accept>(
-    discovery: SocketAddr,
+    discovery: impl Into<Discovery> + Send,
     node: Node,
     seed: u64,
     accept: A,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let mut follower = Follower { client: Client::new(node), accept, discovery };
+    let mut follower = Follower { client: Client::new(node), accept, discovery: discovery.into() };
     let following = follower.follow(Backoff::new(seed));
     tokio::select! {
         () = shutdown => {}
@@ -120,7 +129,7 @@ impl From<tonic::Status> for Broken {
 struct Follower<A> {
     client: Client,
     accept: A,
-    discovery: SocketAddr,
+    discovery: Discovery,
 }
 
 impl<A: Accept> Follower<A> {
@@ -147,15 +156,7 @@ impl<A: Accept> Follower<A> {
 
     /// Opens one stream and lives on it until it breaks.
     async fn stream(&mut self, connected: &mut bool) -> Result<std::convert::Infallible, Broken> {
-        let channel = Endpoint::from_shared(format!("http://{}", self.discovery))?
-            .connect_timeout(PATIENCE)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(PING)
-            .keep_alive_timeout(PATIENCE)
-            .keep_alive_while_idle(true)
-            .http2_adaptive_window(true)
-            .connect()
-            .await?;
+        let channel = dial(&self.discovery).await?;
         let mut ads = AggregatedDiscoveryServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE);
 
         let accept = &self.accept;
@@ -191,12 +192,43 @@ impl<A: Accept> Follower<A> {
                         tracing::warn!(reason = refusal.message, "discovery response refused");
                     }
                     waiting.extend(requests);
-                    if waiting.len() > MAX_WAITING {
-                        return Err(Broken::Deaf);
-                    }
                 }
                 () = write(&requests, &mut waiting) => {}
+                () = self.accept.stirred() => {
+                    let accept = &self.accept;
+                    waiting.extend(self.client.subscribe(|ty| accept.wanted(ty)));
+                }
             }
+            if waiting.len() > MAX_WAITING {
+                return Err(Broken::Deaf);
+            }
+        }
+    }
+}
+
+/// Connects to a control plane.
+async fn dial(discovery: &Discovery) -> Result<Channel, tonic::transport::Error> {
+    let origin = match discovery {
+        Discovery::Tcp(address) => format!("http://{address}"),
+        // Nobody looks the name up: the path says where it is.
+        Discovery::Unix(_) => "http://ads".to_owned(),
+    };
+    let endpoint = Endpoint::from_shared(origin)?
+        .connect_timeout(PATIENCE)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(PING)
+        .keep_alive_timeout(PATIENCE)
+        .keep_alive_while_idle(true)
+        .http2_adaptive_window(true);
+    match discovery {
+        Discovery::Tcp(_) => endpoint.connect().await,
+        Discovery::Unix(path) => {
+            let path = path.clone();
+            let connector = service_fn(move |_: Uri| {
+                let path = path.clone();
+                async move { unix::connect(&path).await.map(TokioIo::new) }
+            });
+            endpoint.connect_with_connector(connector).await
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Who is connected and what each proxy has acknowledged, as `/debug/syncz` shows it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use crate::TypeUrl;
+use crate::{Node, Peer, TypeUrl};
 
 /// What one proxy was sent of one type and what it said to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +20,12 @@ pub struct TypeStatus {
     pub version_acked: String,
     /// Why the last response was refused; gone with the next one accepted.
     pub refused: Option<String>,
+    /// When the last response was sent.
+    pub sent_at: Option<SystemTime>,
+    /// Whether everything of the type is subscribed to.
+    pub is_wildcard: bool,
+    /// The names subscribed to one by one.
+    pub watched: Arc<BTreeSet<Arc<str>>>,
 }
 
 impl TypeStatus {
@@ -29,14 +36,14 @@ impl TypeStatus {
 }
 
 /// One open stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Connection {
-    /// The connection's own name, unique for the life of the process.
+    /// The connection's own name, `NAME.NAMESPACE-NUMBER`, unique for the life of the process.
     pub id: String,
-    /// The node id the proxy gave.
-    pub node: String,
-    /// The address the proxy connects from.
-    pub peer: String,
+    /// What the proxy said of itself.
+    pub node: Arc<Node>,
+    /// Where the proxy connects from.
+    pub peer: Peer,
     /// When the stream opened.
     pub since: SystemTime,
     /// The newest generation the proxy has acknowledged wholly; 0 before the first.
@@ -49,12 +56,20 @@ pub struct Connection {
 #[derive(Clone, Debug, Default)]
 pub struct Connections {
     open: Arc<Mutex<BTreeMap<String, Connection>>>,
+    number: Arc<AtomicU64>,
 }
 
 impl Connections {
     /// The open streams, in the order of their ids.
     pub fn list(&self) -> Vec<Connection> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// A name for a stream that a node opens.
+    pub(crate) fn name(&self, node: &Node) -> String {
+        let number = self.number.fetch_add(1, Ordering::Relaxed) + 1;
+        let name = node.id.split('~').nth(2).unwrap_or(&node.id);
+        format!("{name}-{number}")
     }
 
     /// Puts or replaces one stream's entry.

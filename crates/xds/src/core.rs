@@ -2,7 +2,12 @@
 
 pub(crate) mod backoff;
 pub(crate) mod client;
+pub(crate) mod message;
 pub(crate) mod server;
+pub(crate) mod talk;
+mod whole;
+
+pub(crate) use message::{Request, Response};
 
 #[cfg(test)]
 mod tests;

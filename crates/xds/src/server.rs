@@ -1,38 +1,46 @@
-//! The discovery server: one session of `core::server` per stream, in a gRPC service.
+//! The discovery server: one session of `core` per stream, in a gRPC service.
 
+mod listener;
 mod stream;
+mod wire;
 
-use std::future::Future;
-use std::net::SocketAddr;
+pub use listener::{Listener, Peer};
+
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::Stream;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use proto::Any;
-use proto::envoy::service::discovery::v3::aggregated_discovery_service_server::{
-    AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
-};
-use proto::envoy::service::discovery::v3::{
-    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
-};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Status, Streaming};
+use tower::Service;
 
 use crate::{Connections, Node, TypeUrl};
+use listener::Io;
+use wire::{Body, Dialect};
 
 /// How large one request may be: a reconnecting proxy lists every resource it holds.
 const MAX_REQUEST: usize = 64 << 20;
 
+/// What every answer of gRPC is.
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+
 /// How often an idle connection is pinged, and how long an answer is waited for.
 const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(10);
+
+/// How much of a response waits in a connection for its proxy to take it: the rest is not written yet.
+const MAX_UNSENT: usize = 64 << 10;
 
 /// How many streams one connection may have: a proxy needs one.
 const MAX_STREAMS: u32 = 16;
@@ -75,13 +83,24 @@ pub enum Turned {
     Unavailable(String),
 }
 
+/// Who opens a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// The stream's own name, unique for the life of the process.
+    pub connection: &'a str,
+    /// What the proxy says of itself.
+    pub node: &'a Node,
+    /// Where it connects from.
+    pub peer: Peer,
+}
+
 /// Where feeds come from: the control plane behind the server.
 pub trait Supply: Send + Sync + 'static {
     /// Opens the feed of a proxy that has just connected and said who it is.
     ///
     /// # Errors
     /// The proxy is turned away; the stream ends with the reason.
-    fn open(&self, connection: &str, node: &Node) -> Result<Box<dyn Feed>, Turned>;
+    fn open(&self, caller: &Caller<'_>) -> Result<Box<dyn Feed>, Turned>;
 }
 
 /// What one proxy may have now.
@@ -95,8 +114,21 @@ pub trait Feed: Send + 'static {
     /// proxy asks for stays without an answer.
     fn named(&mut self, ty: TypeUrl, name: &str) -> Option<Arc<Served>>;
 
-    /// Takes the newest generation and says which it is.
+    /// Makes ready what the next [`refresh`](Feed::refresh) takes, where that is too much work for a thread that
+    /// carries messages. Dropped half-way it has changed nothing.
+    fn prepare(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(ready(()))
+    }
+
+    /// Takes the newest generation, as far as it is ready, and says which it is.
     fn refresh(&mut self) -> u64;
+
+    /// The names of a type under which the last [`refresh`](Feed::refresh) may have changed anything; `None` where
+    /// that is not known, and everything has to be compared.
+    fn differing(&self, ty: TypeUrl) -> Option<Arc<[Arc<str>]>> {
+        let _ = ty;
+        None
+    }
 
     /// The proxy accepted what it was last sent of a type.
     fn acked(&mut self, ty: TypeUrl) {
@@ -119,55 +151,86 @@ pub trait Feed: Send + 'static {
     fn changed(&self) -> watch::Receiver<u64>;
 }
 
-/// Serves delta ADS on a bound listener until `shutdown` resolves; open streams are then ended.
+/// Discovery, served on as many listeners as there are.
+///
+/// Dropping it cuts every connection off; [`Server::close`] ends them in order.
+pub struct Server {
+    supply: Arc<dyn Supply>,
+    connections: Connections,
+    closing: watch::Sender<bool>,
+    open: Mutex<JoinSet<()>>,
+}
+
+impl Server {
+    /// A server without a listener; `connections` is kept up to date for whoever wants to show it.
+    pub fn new(supply: Arc<dyn Supply>, connections: Connections) -> Server {
+        Server { supply, connections, closing: watch::Sender::new(false), open: Mutex::default() }
+    }
+
+    /// Accepts connections on a listener until `end` resolves; those accepted stay open.
+    pub async fn listen(&self, listener: impl Into<Listener>, end: impl Future<Output = ()> + Send) {
+        let listener = listener.into();
+        let mut end = pin!(end);
+        loop {
+            tokio::select! {
+                () = &mut end => return,
+                accepted = listener.accept() => match accepted {
+                    Ok((io, peer)) => self.serve(io, peer),
+                    Err(error) => {
+                        tracing::warn!(%error, "accepting a discovery connection");
+                        tokio::time::sleep(REST).await;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Ends every stream, and waits a little for them to have ended.
+    pub async fn close(&self) {
+        self.closing.send_replace(true);
+        let mut open = std::mem::take(&mut *self.lock());
+        let farewell = async { while open.join_next().await.is_some() {} };
+        // Those that take longer are cut off with the set.
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    }
+
+    fn serve(&self, io: Box<dyn Io>, peer: Peer) {
+        let (supply, connections) = (self.supply.clone(), self.connections.clone());
+        let ads = Ads { supply, connections, closed: self.closing.subscribe(), peer };
+        let mut open = self.lock();
+        while open.try_join_next().is_some() {}
+        open.spawn(connection(io, ads));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Serves discovery on one listener until `shutdown` resolves; open streams are then ended.
 ///
 /// `connections` is kept up to date for whoever wants to show it.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     supply: Arc<dyn Supply>,
     connections: Connections,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let (closing, closed) = watch::channel(false);
-    let next = Arc::new(AtomicU64::new(1));
-    let mut open = JoinSet::new();
-    let mut shutdown = pin!(shutdown);
-    loop {
-        tokio::select! {
-            () = &mut shutdown => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    let (supply, connections) = (supply.clone(), connections.clone());
-                    let ads = Ads { supply, connections, closed: closed.clone(), next: next.clone(), peer };
-                    open.spawn(connection(stream, ads));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "accepting a discovery connection");
-                    tokio::time::sleep(REST).await;
-                }
-            },
-            Some(_) = open.join_next() => {}
-        }
-    }
-    // Dropping the sender would close the channel before anyone has seen the word.
-    closing.send_replace(true);
-    let farewell = async { while open.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    let server = Server::new(supply, connections);
+    server.listen(listener, shutdown).await;
+    server.close().await;
 }
 
 /// Serves one connection until either side closes it.
-async fn connection(stream: TcpStream, ads: Ads) {
-    // Small messages must not wait for others to travel with.
-    let _ = stream.set_nodelay(true);
+async fn connection(io: Box<dyn Io>, ads: Ads) {
     let (peer, mut closed) = (ads.peer, ads.closed.clone());
-    let service = AggregatedDiscoveryServiceServer::new(ads).max_decoding_message_size(MAX_REQUEST);
     let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new())
         .keep_alive_interval(PING)
         .keep_alive_timeout(PONG)
-        .max_concurrent_streams(MAX_STREAMS);
-    let service = TowerToHyperService::new(service);
-    let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service));
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_send_buf_size(MAX_UNSENT);
+    let mut serving = pin!(http.serve_connection(TokioIo::new(io), TowerToHyperService::new(ads)));
     let served = tokio::select! {
         served = &mut serving => served,
         () = stream::over(&mut closed) => {
@@ -181,42 +244,47 @@ async fn connection(stream: TcpStream, ads: Ads) {
 }
 
 /// The service, as one connection sees it.
+#[derive(Clone)]
 struct Ads {
     supply: Arc<dyn Supply>,
     connections: Connections,
     closed: watch::Receiver<bool>,
-    next: Arc<AtomicU64>,
-    peer: SocketAddr,
+    peer: Peer,
 }
 
-#[tonic::async_trait]
-impl AggregatedDiscoveryService for Ads {
-    type StreamAggregatedResourcesStream =
-        Pin<Box<dyn Stream<Item = Result<DiscoveryResponse, Status>> + Send>>;
-    type DeltaAggregatedResourcesStream =
-        Pin<Box<dyn Stream<Item = Result<DeltaDiscoveryResponse, Status>> + Send>>;
+/// The methods of `AggregatedDiscoveryService`. The one tonic would generate owns what it sends.
+impl Service<Request<Incoming>> for Ads {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
 
-    async fn stream_aggregated_resources(
-        &self,
-        _: Request<Streaming<DiscoveryRequest>>,
-    ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
-        Err(Status::unimplemented("only delta discovery is served: set api_type DELTA_GRPC"))
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
-    async fn delta_aggregated_resources(
-        &self,
-        request: Request<Streaming<DeltaDiscoveryRequest>>,
-    ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let stranger = stream::Stranger {
-            id: format!("{}#{number}", self.peer),
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let body = match Dialect::of(request.uri().path()) {
+            Some(dialect) => {
+                let requests = Streaming::new_request(dialect, request.into_body(), None, Some(MAX_REQUEST));
+                Body::new(dialect, stream::responses(self.stranger(requests)))
+            }
+            None => Body::refusal(Status::unimplemented("only aggregated discovery is served")),
+        };
+        let mut response = Response::new(body);
+        response.headers_mut().insert(CONTENT_TYPE, GRPC);
+        ready(Ok(response))
+    }
+}
+
+impl Ads {
+    fn stranger(&self, requests: Streaming<crate::core::Request>) -> stream::Stranger {
+        stream::Stranger {
             peer: self.peer,
             supply: self.supply.clone(),
             connections: self.connections.clone(),
             closed: self.closed.clone(),
-            requests: request.into_inner(),
-        };
-        Ok(Response::new(Box::pin(stream::responses(stranger))))
+            requests,
+        }
     }
 }
 

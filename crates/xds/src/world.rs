@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use proto::Any;
 use tokio::sync::watch;
 
-use crate::{Feed, Node, Reject, Served, Supply, Turned, TypeUrl, Update};
+use crate::{Caller, Feed, Reject, Served, Supply, Turned, TypeUrl, Update};
 
 /// What there is: text by type and name.
 pub(crate) type Texts = BTreeMap<TypeUrl, BTreeMap<String, String>>;
@@ -70,7 +70,7 @@ impl World {
     }
 
     pub(crate) fn feed(&self) -> WorldFeed {
-        WorldFeed { world: self.clone(), texts: self.texts() }
+        WorldFeed { world: self.clone(), texts: self.texts(), before: None, is_open: true }
     }
 
     pub(crate) fn told(&self) -> Vec<Told> {
@@ -79,8 +79,8 @@ impl World {
 }
 
 impl Supply for World {
-    fn open(&self, _: &str, node: &Node) -> Result<Box<dyn Feed>, Turned> {
-        if node.id == "stranger" {
+    fn open(&self, caller: &Caller<'_>) -> Result<Box<dyn Feed>, Turned> {
+        if caller.node.id == "stranger" {
             return Err(Turned::Denied("no strangers".to_owned()));
         }
         Ok(Box::new(self.feed()))
@@ -91,6 +91,9 @@ impl Supply for World {
 pub(crate) struct WorldFeed {
     world: World,
     texts: Texts,
+    before: Option<Texts>,
+    /// Whether it says what a refresh has changed.
+    pub(crate) is_open: bool,
 }
 
 fn served(name: &str, text: &str) -> Arc<Served> {
@@ -108,8 +111,17 @@ impl Feed for WorldFeed {
     }
 
     fn refresh(&mut self) -> u64 {
-        self.texts = self.world.texts();
+        self.before = Some(std::mem::replace(&mut self.texts, self.world.texts()));
         self.world.generation()
+    }
+
+    fn differing(&self, ty: TypeUrl) -> Option<Arc<[Arc<str>]>> {
+        let before = self.before.as_ref().filter(|_| self.is_open)?;
+        let none = BTreeMap::new();
+        let (before, now) = (before.get(&ty).unwrap_or(&none), self.texts.get(&ty).unwrap_or(&none));
+        let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+        let differing = names.into_iter().filter(|name| before.get(*name) != now.get(*name));
+        Some(differing.map(|name| name.as_str().into()).collect())
     }
 
     fn acked(&mut self, ty: TypeUrl) {

@@ -102,11 +102,30 @@ impl Asking {
 fn parse(text: &str) -> Option<Reply> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
-    })?;
-    (length == body.len()).then(|| Reply { status, head: head.to_owned(), body: body.to_owned() })
+    let field = |wanted: &str| {
+        let mut fields = head.lines().filter_map(|line| line.split_once(':'));
+        fields.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim())
+    };
+    let body = match field("content-length").map(str::parse::<usize>) {
+        Some(length) => Some(body.to_owned()).filter(|body| Ok(body.len()) == length),
+        None if field("transfer-encoding") == Some("chunked") => unchunked(body),
+        None => None,
+    }?;
+    Some(Reply { status, head: head.to_owned(), body })
+}
+
+/// A body that came in pieces; none where the last is missing.
+fn unchunked(mut rest: &str) -> Option<String> {
+    let mut body = String::new();
+    loop {
+        let (size, after) = rest.split_once("\r\n")?;
+        let size = usize::from_str_radix(size, 16).ok()?;
+        if size == 0 {
+            return (after == "\r\n").then_some(body);
+        }
+        body.push_str(after.get(..size)?);
+        rest = after.get(size..)?.strip_prefix("\r\n")?;
+    }
 }
 
 #[cfg(test)]
@@ -118,6 +137,14 @@ mod tests {
         let whole = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
         assert_eq!(parse(whole).map(|reply| (reply.status, reply.body)), Some((200, "ok".to_owned())));
+        assert_eq!(parse(&whole[..whole.len() - 1]), None);
+    }
+
+    #[test]
+    fn an_answer_in_pieces_is_put_together() {
+        let whole = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nLIVE\n\r\n0\r\n\r\n";
+
+        assert_eq!(parse(whole).map(|reply| reply.body), Some("LIVE\n".to_owned()));
         assert_eq!(parse(&whole[..whole.len() - 1]), None);
     }
 }

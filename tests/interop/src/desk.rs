@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use testkit::wait_until;
 use tokio::sync::watch;
-use xds::{Feed, Node, Served, Supply, Turned, TypeUrl};
+use xds::{Caller, Feed, Served, Supply, Turned, TypeUrl};
 
 use crate::PATIENCE;
 
@@ -16,7 +16,7 @@ pub struct Resource {
     /// The type it goes out as.
     pub ty: TypeUrl,
     /// The name it goes out under.
-    pub name: &'static str,
+    pub name: Arc<str>,
     /// The bytes of its message.
     pub value: Vec<u8>,
 }
@@ -46,7 +46,7 @@ pub struct Desk {
     generations: watch::Sender<u64>,
 }
 
-type Resources = BTreeMap<TypeUrl, BTreeMap<&'static str, Arc<Served>>>;
+type Resources = BTreeMap<TypeUrl, BTreeMap<Arc<str>, Arc<Served>>>;
 
 #[derive(Debug, Default)]
 struct State {
@@ -64,12 +64,26 @@ impl Default for Desk {
 impl Desk {
     /// Puts resources in the place of those of the same names; the generation this makes.
     pub fn put(&self, resources: impl IntoIterator<Item = Resource>) -> u64 {
+        self.change(resources, |_| {})
+    }
+
+    /// Puts these resources in the place of all others; the generation this makes.
+    pub fn replace(&self, resources: impl IntoIterator<Item = Resource>) -> u64 {
+        self.change(resources, Resources::clear)
+    }
+
+    fn change(
+        &self,
+        resources: impl IntoIterator<Item = Resource>,
+        first: impl FnOnce(&mut Resources),
+    ) -> u64 {
         let mut state = self.lock();
         let generation = *self.generations.borrow() + 1;
+        first(&mut state.resources);
         for Resource { ty, name, value } in resources {
             let version = version(&value);
             let any = proto::Any { type_url: ty.as_str().to_owned(), value };
-            let served = Arc::new(Served::new(name, &version, any));
+            let served = Arc::new(Served::new(&name, &version, any));
             state.resources.entry(ty).or_default().insert(name, served);
         }
         drop(state);
@@ -106,7 +120,7 @@ fn version(value: &[u8]) -> String {
 }
 
 impl Supply for Desk {
-    fn open(&self, _: &str, _: &Node) -> Result<Box<dyn Feed>, Turned> {
+    fn open(&self, _: &Caller<'_>) -> Result<Box<dyn Feed>, Turned> {
         let resources = self.lock().resources.clone();
         Ok(Box::new(DeskFeed { desk: self.clone(), resources }))
     }

@@ -34,12 +34,13 @@ impl Proxy {
             id: id.to_owned(),
             cluster: "interop.default".to_owned(),
             metadata,
-            discovery,
+            discovery: discovery.into(),
             admin,
             readiness: home.at(15_021),
             metrics: home.at(15_090),
             access_log: Some(access_log.clone()),
             concurrency: Some(2),
+            dns: Vec::new(),
         };
         let file = folder.path().join("bootstrap.json");
         std::fs::write(&file, json!(bootstrap).to_string()).expect("a bootstrap in the temporary folder");

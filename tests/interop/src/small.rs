@@ -29,11 +29,11 @@ pub fn configuration(from: SocketAddr, to: SocketAddr) -> [Resource; 4] {
 ///
 /// # Panics
 /// When the JSON is not such a message.
-pub fn resource(ty: TypeUrl, name: &'static str, message: &Value) -> Resource {
+pub fn resource(ty: TypeUrl, name: &str, message: &Value) -> Resource {
     let mut message = message.clone();
     message["@type"] = ty.as_str().into();
     let any: Any = proto::json::from_json(&message).unwrap_or_else(|error| panic!("{name}: {error}"));
-    Resource { ty, name, value: any.value }
+    Resource { ty, name: name.into(), value: any.value }
 }
 
 /// A listener for HTTP, its routes by name.

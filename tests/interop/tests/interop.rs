@@ -3,6 +3,10 @@
 mod interop {
     mod alone;
     mod changed;
+    mod equal;
+    mod equal_limits;
+    mod equal_tls;
     mod recorded;
     mod refused;
+    mod stock;
 }

@@ -27,10 +27,18 @@ impl Reply {
 /// # Errors
 /// The connection failed, was cut, or did not carry an HTTP answer.
 pub fn request(to: SocketAddr, head: &str, body: &str) -> io::Result<Reply> {
+    request_to(to, &format!("{}\r\nhost: localhost", head.trim_end()), body)
+}
+
+/// The same for a head that names its host.
+///
+/// # Errors
+/// The connection failed, was cut, or did not carry an HTTP answer.
+pub fn request_to(to: SocketAddr, head: &str, body: &str) -> io::Result<Reply> {
     let mut stream = TcpStream::connect(to)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     let length = if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
-    write!(stream, "{}\r\nhost: localhost\r\nconnection: close\r\n{length}\r\n{body}", head.trim_end())?;
+    write!(stream, "{}\r\nconnection: close\r\n{length}\r\n{body}", head.trim_end())?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
     parse(&String::from_utf8_lossy(&bytes)).ok_or_else(|| {

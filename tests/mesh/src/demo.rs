@@ -108,19 +108,23 @@ impl Demo {
 
     /// The id of the process whose command line contains all of `words`.
     pub fn process(&self, words: &[&str]) -> rustix::process::Pid {
-        let own = self.child.id();
-        std::fs::read_dir("/proc")
-            .expect("/proc")
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
-            .filter(|pid| parent(*pid) == Some(own))
-            .find(|pid| {
-                let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-                let line = String::from_utf8_lossy(&line).replace('\0', " ");
-                words.iter().all(|word| line.contains(word))
-            })
-            .and_then(|pid| rustix::process::Pid::from_raw(pid.try_into().ok()?))
-            .unwrap_or_else(|| panic!("no child process with {words:?}"))
+        child(self.child.id(), words)
     }
+}
+
+/// The id of the child of a process whose command line contains all of `words`.
+pub(crate) fn child(own: u32, words: &[&str]) -> rustix::process::Pid {
+    std::fs::read_dir("/proc")
+        .expect("/proc")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|pid| parent(*pid) == Some(own))
+        .find(|pid| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            words.iter().all(|word| line.contains(word))
+        })
+        .and_then(|pid| rustix::process::Pid::from_raw(pid.try_into().ok()?))
+        .unwrap_or_else(|| panic!("no child process with {words:?}"))
 }
 
 impl Drop for Demo {
@@ -148,10 +152,12 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
     testkit::wait_until(what, PATIENCE, || condition().ok_or_else(String::new))
 }
 
-/// A binary of this workspace, built beside the test that asks.
+/// A binary of this workspace, built beside the program that asks.
 pub fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the test's own path");
-    let profile = test.ancestors().nth(2).expect("invariant: tests live in PROFILE/deps");
+    let own = std::env::current_exe().expect("one's own path");
+    let folder = own.parent().expect("invariant: an executable lies in a folder");
+    // Tests lie one folder below the binaries.
+    let profile = folder.parent().filter(|_| folder.ends_with("deps")).unwrap_or(folder);
     let path = profile.join(name);
     assert!(path.exists(), "{} is missing: build the workspace first", path.display());
     path
@@ -162,7 +168,11 @@ fn parent(pid: u32) -> Option<u32> {
     stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }
 
-fn wait_for_line(out: impl std::io::Read + Send + 'static, wanted: &str) {
+/// Waits for a line of a program's output that contains `wanted`; the rest is read and thrown away.
+///
+/// # Panics
+/// When the program ends, or a long while passes, without it.
+pub(crate) fn wait_for_line(out: impl std::io::Read + Send + 'static, wanted: &str) -> String {
     let (send, receive) = mpsc::channel();
     std::thread::spawn(move || {
         for line in BufReader::new(out).lines().map_while(Result::ok) {
@@ -174,9 +184,9 @@ fn wait_for_line(out: impl std::io::Read + Send + 'static, wanted: &str) {
     let mut seen = Vec::new();
     while let Ok(line) = receive.recv_timeout(until.saturating_duration_since(Instant::now())) {
         if line.contains(wanted) {
-            return;
+            return line;
         }
         seen.push(line);
     }
-    panic!("weft demo never printed {wanted}:\n{}", seen.join("\n"));
+    panic!("weft never printed {wanted}:\n{}", seen.join("\n"));
 }

@@ -1,6 +1,10 @@
 //! The stories Bookinfo is known for, told twice: by Weft's sidecars alone, and with stock Envoys among them.
 #![allow(clippy::unwrap_used)]
 
+mod bookinfo {
+    mod up;
+}
+
 use std::collections::BTreeSet;
 
 use tests_mesh::demo::{eventually, told};

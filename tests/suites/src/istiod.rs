@@ -7,10 +7,12 @@ use anyhow::Context;
 use explain::{Call, Decision};
 use serde::Deserialize;
 
+use crate::pushed::World;
 use crate::replay::Recorded;
-use crate::{Case, json};
+use crate::{Case, json, pushed};
 
-/// Runs every world of the folder: kind `accepted` has a case per recorded proxy, `calls` one per call.
+/// Runs every world of the folder: kind `accepted` has a case per recorded proxy, `calls` one per call; `pushed` has
+/// a case per kind of name that our own control plane would push, `pushed-calls` one per call it would decide.
 ///
 /// # Errors
 /// A file cannot be read.
@@ -37,22 +39,50 @@ pub fn run(folder: &Path) -> anyhow::Result<Vec<Case>> {
             }
         }
         let requests: Vec<Request> = json(&world.join("requests.json"))?;
-        let mut seen: BTreeMap<String, u32> = BTreeMap::new();
-        for request in requests {
-            let outcome = match plans.get(&request.proxy) {
-                Some(plan) => request.check(plan),
-                None => Err("its proxy has no plan".into()),
-            };
-            let mut id = format!("{}/{}", name_of(&world), request.id());
-            // Calls of one head may differ in what they expect alone.
-            let times = seen.entry(id.clone()).or_default();
-            *times += 1;
-            if *times > 1 {
-                id = format!("{id} ({times})");
-            }
-            cases.push(Case { kind: "calls".into(), id, outcome });
-        }
+        cases.extend(calls("calls", &world, &requests, |proxy| plans.get(proxy).map(|plan| &**plan)));
+        cases.extend(pushed(&world, &folder.join("debug/mesh.json"), &requests)?);
     }
+    Ok(cases)
+}
+
+/// The calls of a world under the plans of its proxies.
+fn calls<'a>(
+    kind: &str,
+    world: &Path,
+    requests: &[Request],
+    plan: impl Fn(&str) -> Option<&'a plan::Plan>,
+) -> Vec<Case> {
+    let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+    let mut cases = Vec::new();
+    for request in requests {
+        let outcome = match plan(&request.proxy) {
+            Some(plan) => request.check(plan),
+            None => Err("its proxy has no plan".into()),
+        };
+        let mut id = format!("{}/{}", name_of(world), request.id());
+        // Calls of one head may differ in what they expect alone.
+        let times = seen.entry(id.clone()).or_default();
+        *times += 1;
+        if *times > 1 {
+            id = format!("{id} ({times})");
+        }
+        cases.push(Case { kind: kind.into(), id, outcome });
+    }
+    cases
+}
+
+/// What our own control plane would have pushed into a world, if its configuration is one it takes.
+fn pushed(world: &Path, mesh: &Path, requests: &[Request]) -> anyhow::Result<Vec<Case>> {
+    let Some(own) = World::read(world, mesh)? else { return Ok(Vec::new()) };
+    let mut cases = Vec::new();
+    let mut plans = BTreeMap::new();
+    for proxy in folders(world)?.into_iter().filter(|proxy| proxy.join("node.json").exists()) {
+        let id = format!("{}/{}", name_of(world), name_of(&proxy));
+        let (view, plan) = own.view(&proxy).with_context(|| id.clone())?;
+        cases.extend(pushed::compare(&id, &proxy, &view)?);
+        plans.insert(name_of(&proxy), plan);
+    }
+    cases.extend(calls("pushed-calls", world, requests, |proxy| plans.get(proxy).map(|plan| &**plan)));
     Ok(cases)
 }
 

@@ -10,11 +10,13 @@ use anyhow::Context;
 
 pub mod istiod;
 pub mod known;
+mod pushed;
 pub mod replay;
 pub mod simulation;
+pub mod tasks;
 
 /// The suites that can be run, by the name of their folder.
-pub const SUITES: [&str; 2] = ["istiod", "simulation"];
+pub const SUITES: [&str; 3] = ["istiod", "simulation", "tasks"];
 
 /// One case of a suite and what came of it.
 #[derive(Clone, Debug)]
@@ -36,6 +38,7 @@ pub fn run(dir: &Path, name: &str) -> anyhow::Result<Vec<Case>> {
     match name {
         "istiod" => istiod::run(&folder),
         "simulation" => simulation::run(&folder),
+        "tasks" => tasks::run(&folder),
         _ => anyhow::bail!("no suite {name:?}; there are {}", SUITES.join(", ")),
     }
 }

@@ -11,7 +11,7 @@ use plan::{Plan, Store};
 use proto::Any;
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
-use xds::{Accept, Connections, Feed, Node, Reject, Served, Supply, Turned, TypeUrl, Update};
+use xds::{Accept, Caller, Connections, Feed, Node, Reject, Served, Supply, Turned, TypeUrl, Update};
 
 /// How long a replay may take before it counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -106,7 +106,7 @@ pub struct Replay {
 }
 
 impl Supply for Replay {
-    fn open(&self, _connection: &str, _node: &Node) -> Result<Box<dyn Feed>, Turned> {
+    fn open(&self, _: &Caller<'_>) -> Result<Box<dyn Feed>, Turned> {
         Ok(Box::new(ReplayFeed {
             resources: Arc::clone(&self.recorded.resources),
             settled: Arc::clone(&self.settled),

@@ -1,14 +1,17 @@
 //! Istio's own simulation cases: configuration and a call in, the listener, route and cluster that take it out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 
-use api::{ResourceSet, parse};
+use api::{MeshConfig, ResourceSet, parse};
 use base::Severity;
 use explain::{Call, Decision, Protocol, Security};
-use mesh::{OutboundPolicy, Proxy, Settings, Snapshot};
+use mesh::{Proxy, Settings, Snapshot};
 use proto::envoy::config::cluster::v3::Cluster;
+use proto::envoy::config::core::v3::address::Address;
+use proto::envoy::config::core::v3::socket_address::PortSpecifier;
+use proto::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use proto::envoy::config::route::v3::route::Action;
 use proto::envoy::config::route::v3::route_action::ClusterSpecifier;
 use proto::envoy::config::route::v3::{Route, RouteConfiguration};
@@ -136,6 +139,8 @@ impl CallSpec {
             Some(other) => return Err(format!("unknown protocol {other:?}")),
         };
         call.security = match self.tls.as_deref() {
+            // Only TLS has a server name, so a call with one is TLS though it does not say so.
+            None if self.sni.is_some() => Security::Tls,
             Some("plaintext") | None => Security::Plaintext,
             Some("tls") => Security::Tls,
             Some("mtls") => Security::Mutual,
@@ -228,8 +233,11 @@ fn without_domain(found: &str, wanted: Option<&str>) -> String {
 
 impl CallCase {
     fn check(&self) -> Result<(), String> {
-        if !self.env.is_empty() {
-            let switches: Vec<&str> = self.env.keys().map(String::as_str).collect();
+        let is_built_in =
+            |(key, value): &(&String, &String)| BUILT_IN.contains(&(key.as_str(), value.as_str()));
+        let switches: Vec<&str> =
+            self.env.iter().filter(|each| !is_built_in(each)).map(|(key, _)| key.as_str()).collect();
+        if !switches.is_empty() {
             return Err(format!("needs the switch {}", switches.join(", ")));
         }
         let set = resources(&[&self.kube_config, &self.config])?;
@@ -246,22 +254,22 @@ impl CallCase {
     }
 }
 
+/// Switches of a real control plane whose position in the cases is the only one there is here.
+const BUILT_IN: [(&str, &str); 2] =
+    [("ENABLE_TLS_ON_SIDECAR_INGRESS", "true"), ("PILOT_ENABLE_IP_AUTOALLOCATE", "false")];
+
 fn settings(mesh_config: Option<&Value>) -> Result<Settings, String> {
-    let mut settings = Settings::default();
-    for (key, value) in mesh_config.and_then(Value::as_object).into_iter().flatten() {
-        match (key.as_str(), value.get("mode").and_then(Value::as_str)) {
-            ("outboundTrafficPolicy", Some("ALLOW_ANY")) => settings.outbound = OutboundPolicy::AllowAny,
-            ("outboundTrafficPolicy", Some("REGISTRY_ONLY")) => {
-                settings.outbound = OutboundPolicy::RegistryOnly
-            }
-            _ => return Err(format!("needs the mesh setting {key}")),
-        }
+    let Some(written) = mesh_config else { return Ok(Settings::default()) };
+    let (config, issues) = MeshConfig::parse("mesh.yaml", written.to_string().as_bytes());
+    let fault = issues.iter().find(|issue| issue.severity == Severity::Error);
+    match (config, fault) {
+        (Some(config), None) => Ok(Settings::new(&config)),
+        (_, fault) => Err(fault.map_or_else(|| "the mesh settings are refused".into(), ToString::to_string)),
     }
-    Ok(settings)
 }
 
 /// Everything the documents say; a document that is refused or of an unread kind makes the case fail by its reason.
-fn resources(texts: &[&str]) -> Result<ResourceSet, String> {
+pub(crate) fn resources(texts: &[&str]) -> Result<ResourceSet, String> {
     let mut set = ResourceSet::default();
     for text in texts {
         let parsed = parse("case.yaml", text.as_bytes());
@@ -300,10 +308,12 @@ impl RouteCase {
             ..ProxySpec::default()
         };
         let view = mesh::view(&snapshot, &proxy.proxy()?);
+        // Nothing is expected of a table that no listener asks for.
+        let Some(expect) = &self.expect else { return Ok(()) };
         let slice =
             view.route(&self.route_config).ok_or_else(|| format!("no route {}", self.route_config))?;
         let table: RouteConfiguration = proto::any::unpack(&translate::route(&slice).any)?;
-        for (domain, wanted) in self.expect.iter().flatten() {
+        for (domain, wanted) in expect {
             let host = table.virtual_hosts.iter().find(|host| host.domains.contains(domain));
             let found = host.map(|host| host.routes.iter().flat_map(clusters).collect::<Vec<_>>());
             same(domain, wanted, &found)?;
@@ -323,6 +333,26 @@ fn clusters(route: &Route) -> Vec<String> {
         },
         _ => Vec::new(),
     }
+}
+
+/// The addresses of a cluster that has its own; None where connections keep theirs.
+fn endpoints(cluster: &Cluster) -> Result<Option<Vec<String>>, String> {
+    let Some(assignment) = &cluster.load_assignment else { return Ok(None) };
+    let all = assignment.endpoints.iter().flat_map(|locality| &locality.lb_endpoints);
+    all.map(|endpoint| {
+        let Some(HostIdentifier::Endpoint(endpoint)) = &endpoint.host_identifier else {
+            return Err("an endpoint without an address".to_owned());
+        };
+        match endpoint.address.as_ref().and_then(|address| address.address.as_ref()) {
+            Some(Address::SocketAddress(socket)) => match &socket.port_specifier {
+                Some(PortSpecifier::PortValue(port)) => Ok(format!("{}:{port}", socket.address)),
+                other => Err(format!("a port {other:?}")),
+            },
+            other => Err(format!("an address {other:?}")),
+        }
+    })
+    .collect::<Result<_, _>>()
+    .map(Some)
 }
 
 /// One case of `inbound-clusters.json`.
@@ -362,30 +392,32 @@ struct Instance {
 #[serde(deny_unknown_fields)]
 struct InboundExpect {
     clusters: BTreeMap<String, Option<Vec<String>>>,
-    #[serde(default, rename = "services")]
-    _services: Value,
+    #[serde(default)]
+    services: BTreeMap<String, Vec<String>>,
 }
 
 impl InboundCase {
     fn check(&self) -> Result<(), String> {
-        if !self.mesh_config.as_object().is_none_or(serde_json::Map::is_empty) {
-            return Err(format!("needs the mesh setting {}", self.mesh_config));
-        }
         let items: Vec<Value> = self.config.iter().cloned().chain(self.instance_entries()?).collect();
         let config = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
         let set = resources(&[&config])?;
-        let snapshot = Snapshot::next(None, &set, &Settings::default());
+        let settings = settings(Some(&self.mesh_config).filter(|written| written.is_object()))?;
+        let snapshot = Snapshot::next(None, &set, &settings);
         let spec =
             ProxySpec { kind: "sidecar".into(), ips: Some(vec!["1.2.3.4".into()]), ..ProxySpec::default() };
         let view = mesh::view(&snapshot, &spec.proxy()?);
-        let mut found = BTreeSet::new();
-        for output in translate::clusters(&view.clusters) {
-            let cluster: Cluster = proto::any::unpack(&output.any)?;
-            if cluster.name.starts_with("inbound|") {
-                found.insert(cluster.name);
+        let mut clusters = BTreeMap::new();
+        let mut services: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for cluster in view.clusters.clusters.iter().filter(|cluster| cluster.name.starts_with("inbound|")) {
+            let wire: Cluster = proto::any::unpack(&translate::cluster(cluster).any)?;
+            clusters.insert(wire.name.clone(), endpoints(&wire)?);
+            let hosts: Vec<String> = cluster.services.iter().map(|service| service.host.clone()).collect();
+            if !hosts.is_empty() {
+                services.insert(wire.name, hosts);
             }
         }
-        same("clusters", &self.expect.clusters.keys().cloned().collect(), &found)
+        same("clusters", &self.expect.clusters, &clusters)?;
+        same("services", &self.expect.services, &services)
     }
 
     /// What the workload serves, as one ServiceEntry a host with an endpoint per instance.
@@ -409,12 +441,9 @@ impl InboundCase {
             .iter()
             .map(|port| json!({"number": port.port, "name": format!("p{}", port.port), "protocol": port.protocol}))
             .collect();
-        let endpoints: Vec<Value> = instances
+        let targets: serde_json::Map<String, Value> = instances
             .iter()
-            .map(|instance| {
-                let name = format!("p{}", instance.service_port);
-                json!({"address": "1.2.3.4", "ports": {name: instance.target_port}})
-            })
+            .map(|instance| (format!("p{}", instance.service_port), instance.target_port.into()))
             .collect();
         Ok(json!({
             "apiVersion": "networking.istio.io/v1",
@@ -425,7 +454,7 @@ impl InboundCase {
                 "location": "MESH_INTERNAL",
                 "resolution": "STATIC",
                 "ports": ports,
-                "endpoints": endpoints,
+                "endpoints": [{"address": "1.2.3.4", "ports": targets}],
             },
         }))
     }

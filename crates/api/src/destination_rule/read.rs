@@ -1,11 +1,30 @@
-//! From a document to a [`DestinationRule`], and what must hold between its fields.
+//! The fields of a DestinationRule, and from a document to a [`DestinationRule`].
 
 use std::collections::BTreeSet;
 
-use super::policy::check_policy;
-use super::{DestinationRule, LoadBalancer, Subset, TrafficPolicy};
-use crate::check;
+use base::Labels;
+
+use super::policy::{self, FIELDS as POLICY};
+use super::{DestinationRule, Subset, TrafficPolicy};
 use crate::read::At;
+use crate::schema::{Field, LABELS, Shape, TEXTS, ok};
+use crate::{check, export};
+
+/// Below `spec`.
+pub(crate) const FIELDS: &[Field] = &[
+    ok("host", Shape::Text),
+    ok("trafficPolicy", Shape::Object(POLICY)),
+    ok(
+        "subsets",
+        Shape::List(&Shape::Object(&[
+            ok("name", Shape::Text),
+            ok("labels", LABELS),
+            ok("trafficPolicy", Shape::Object(POLICY)),
+        ])),
+    ),
+    ok("exportTo", TEXTS),
+    ok("workloadSelector", Shape::Object(&[ok("matchLabels", LABELS)])),
+];
 
 /// Reads `spec`; what is wrong goes to the log.
 pub(crate) fn read(spec: &At<'_>) -> DestinationRule {
@@ -26,7 +45,29 @@ pub(crate) fn read(spec: &At<'_>) -> DestinationRule {
         }
         subsets.push(subset);
     }
-    DestinationRule { host: host.into(), traffic_policy: traffic_policy(spec), subsets }
+    DestinationRule {
+        host: host.into(),
+        traffic_policy: traffic_policy(spec),
+        subsets,
+        workload_selector: workload_selector(spec),
+        export_to: export::read(spec, false),
+    }
+}
+
+/// A rule for chosen workloads is of one namespace: labels mean nothing in another.
+fn workload_selector(spec: &At<'_>) -> Option<Labels> {
+    let selector = spec.field("workloadSelector")?;
+    if let Some(labels) = selector.field("matchLabels") {
+        check::selector(&labels);
+    }
+    if let Some(export) = spec.field("exportTo") {
+        let own = spec.context.namespace;
+        let words: Vec<String> = spec.texts("exportTo");
+        if words.iter().any(|word| word != "." && word != own) {
+            export.error("conflict", "with `workloadSelector` a rule is for its own namespace: write `.`");
+        }
+    }
+    Some(selector.labels("matchLabels")).filter(|labels| !labels.0.is_empty())
 }
 
 fn subset(at: &At<'_>) -> Subset {
@@ -43,25 +84,5 @@ fn subset(at: &At<'_>) -> Subset {
 }
 
 fn traffic_policy(parent: &At<'_>) -> TrafficPolicy {
-    let Some(at) = parent.field("trafficPolicy") else { return TrafficPolicy::default() };
-    check_policy(&at);
-    for item in at.list("portLevelSettings") {
-        if item.field("port").and_then(|port| port.port("number")).is_none() {
-            item.missing("port", "settings for a port need its number");
-        }
-        check_policy(&item);
-    }
-    let simple = at.field("loadBalancer").and_then(|balancer| balancer.text("simple"));
-    TrafficPolicy {
-        load_balancer: match simple {
-            Some("LEAST_CONN" | "LEAST_REQUEST") => Some(LoadBalancer::LeastRequest),
-            Some("RANDOM") => Some(LoadBalancer::Random),
-            Some("ROUND_ROBIN") => Some(LoadBalancer::RoundRobin),
-            _ => None,
-        },
-        connect_timeout: at
-            .field("connectionPool")
-            .and_then(|pool| pool.field("tcp"))
-            .and_then(|tcp| tcp.duration("connectTimeout")),
-    }
+    parent.field("trafficPolicy").map(|field| policy::read(&field)).unwrap_or_default()
 }

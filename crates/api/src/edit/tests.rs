@@ -372,3 +372,95 @@ proptest! {
         let _ = keys(&text);
     }
 }
+
+/// The object of `FILE` with `change` made to it, merged in.
+fn merged(key: &Key, change: impl FnOnce(&mut Json)) -> String {
+    let mut wanted = find(FILE, key).unwrap().json;
+    change(&mut wanted);
+    let edited = merge(FILE, key, &wanted).unwrap();
+    assert_eq!(find(&edited, key).unwrap().json, wanted, "{edited}");
+    assert_eq!(merge(&edited, key, &wanted).unwrap(), edited, "merging again changes nothing");
+    edited
+}
+
+#[test]
+fn merging_touches_what_differs_and_nothing_else() {
+    let key = Key::new(Kind::VirtualService, "default", "three");
+
+    let weights = merged(&key, |json| {
+        json["spec"]["http"][0]["route"][0]["weight"] = json!(80);
+        json["spec"]["http"][0]["route"][1]["weight"] = json!(20);
+    });
+    let subset =
+        merged(&key, |json| json["spec"]["http"][0]["route"][1]["destination"]["subset"] = json!("v3"));
+
+    assert_eq!(
+        weights,
+        FILE.replace("weight: 90 # most", "weight: 80 # most").replace("weight: 10", "weight: 20")
+    );
+    assert_eq!(subset, FILE.replace("'v2'", "'v3'"));
+}
+
+#[test]
+fn merging_adds_and_takes_out_fields_and_items() {
+    let key = Key::new(Kind::VirtualService, "default", "three");
+
+    let added = merged(&key, |json| {
+        json["spec"]["http"][0]["timeout"] = json!("5s");
+        json["spec"]["http"][0]["route"].as_array_mut().unwrap().push(json!({"weight": 0}));
+    });
+    let fewer = merged(&key, |json| {
+        json["spec"]["http"][0]["route"].as_array_mut().unwrap().remove(0);
+    });
+    let flow = merged(&service("one"), |json| json["spec"]["ports"][0]["port"] = json!(81));
+
+    assert!(added.ends_with("      weight: 10\n    - weight: 0\n    timeout: 5s"), "{added}");
+    assert!(
+        !fewer.contains("v1}") && fewer.contains("  - route:\n    - destination: {host: two, subset: 'v2'}"),
+        "{fewer}"
+    );
+    assert_eq!(flow, FILE.replace("port: 80}", "port: 81}"));
+}
+
+#[test]
+fn merging_another_object_is_refused() {
+    let other = find(FILE, &service("one")).unwrap().json;
+
+    assert!(matches!(merge(FILE, &service("two"), &other), Err(EditError::Mismatch(_))));
+    assert!(matches!(merge(FILE, &service("four"), &other), Err(EditError::Missing(_))));
+}
+
+/// A small value of any shape.
+fn any_json() -> impl Strategy<Value = Json> {
+    let leaf = prop_oneof![
+        Just(json!(null)),
+        any::<bool>().prop_map(Json::from),
+        (-99..99i64).prop_map(Json::from),
+        "[a-c #:'\"-]{0,4}".prop_map(Json::from)
+    ];
+    leaf.prop_recursive(3, 16, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Json::from),
+            prop::collection::btree_map("[a-c]{1,2}", inner, 0..3)
+                .prop_map(|map| Json::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_merged_reads_as_wanted(first in any_json(), second in any_json(), third in any_json()) {
+        let key = service("one");
+        let mut text = FILE.to_owned();
+        for spec in [first, second, third] {
+            let mut wanted = find(&text, &key).unwrap().json;
+            wanted["spec"] = json!({ "a": spec, "ports": [{"port": 80}] });
+
+            text = merge(&text, &key, &wanted).unwrap();
+
+            prop_assert_eq!(&find(&text, &key).unwrap().json, &wanted);
+            prop_assert!(text.starts_with("# A licence nobody may lose.\n\n# The first service.\n"));
+            prop_assert!(text.contains("# about two") && text.contains("weight: 90 # most"));
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! The fields of an EndpointSlice, and from a document to an [`EndpointSlice`].
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use base::Protocol;
 
@@ -59,10 +59,7 @@ pub(crate) fn read(root: &At<'_>) -> EndpointSlice {
         Some("FQDN") => AddressType::Fqdn,
         Some("IPv6") => AddressType::Ipv6,
         Some(_) => AddressType::Ipv4,
-        None => {
-            root.missing("addressType", "write IPv4, IPv6 or FQDN");
-            AddressType::Ipv4
-        }
+        None => inferred(root),
     };
     let labels = root.field("metadata").map(|meta| meta.labels("labels")).unwrap_or_default();
     EndpointSlice {
@@ -70,6 +67,19 @@ pub(crate) fn read(root: &At<'_>) -> EndpointSlice {
         address_type,
         endpoints: root.list("endpoints").iter().map(|item| endpoint(item, address_type)).collect(),
         ports: root.list("ports").iter().map(port).collect(),
+    }
+}
+
+/// What the first address is, where nobody says it.
+fn inferred(root: &At<'_>) -> AddressType {
+    let first = root.list("endpoints").iter().flat_map(|endpoint| endpoint.texts("addresses")).next();
+    match first.as_deref().map(str::parse::<IpAddr>) {
+        Some(Ok(IpAddr::V4(_))) => AddressType::Ipv4,
+        Some(Ok(IpAddr::V6(_))) => AddressType::Ipv6,
+        Some(Err(_)) | None => {
+            root.missing("addressType", "write IPv4, IPv6 or FQDN");
+            AddressType::Fqdn
+        }
     }
 }
 

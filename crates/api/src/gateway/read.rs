@@ -8,10 +8,8 @@ use base::{Host, Protocol};
 use super::{Gateway, Port, Server, ServerHost};
 use crate::check;
 use crate::read::At;
-use crate::schema::{Field, LABELS, PORT, Shape, TEXTS, ok, refused, warned};
-use crate::support::Support;
-
-const EXPOSED: &str = "the hosts would be served without the TLS asked for";
+use crate::schema::{CARRIED, Field, LABELS, NO_SOCKETS, PORT, Shape, TEXTS, ok, partly, warned};
+use crate::tls::{SERVER_FIELDS, ServerTls, ServerTlsMode, read_server};
 
 /// Below `spec`.
 pub(crate) const FIELDS: &[Field] =
@@ -24,62 +22,14 @@ const SERVER: &[Field] = &[
         Shape::Object(&[
             ok("number", Shape::Int(0, 65535)),
             ok("name", Shape::Text),
-            Field {
-                name: "protocol",
-                shape: Shape::Text,
-                support: Support::RefusedUnless(
-                    &["HTTP", "HTTP2", "GRPC", "GRPC-WEB"],
-                    "gateways of this version serve HTTP without TLS",
-                ),
-            },
-            warned("targetPort", PORT, "the gateway listens on the port's own number"),
+            partly("protocol", Shape::Text, CARRIED),
+            ok("targetPort", PORT),
         ]),
     ),
-    ok("bind", Shape::Text),
+    partly("bind", Shape::Text, NO_SOCKETS),
     ok("hosts", TEXTS),
-    ok("tls", Shape::Object(TLS)),
+    ok("tls", Shape::Object(SERVER_FIELDS)),
     warned("defaultEndpoint", Shape::Text, "requests no route matches are answered with 404"),
-];
-
-const VERSIONS: Shape = Shape::Word(&["TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3"]);
-
-const TLS: &[Field] = &[
-    ok("httpsRedirect", Shape::Bool),
-    refused(
-        "mode",
-        Shape::Word(&[
-            "PASSTHROUGH",
-            "SIMPLE",
-            "MUTUAL",
-            "AUTO_PASSTHROUGH",
-            "ISTIO_MUTUAL",
-            "OPTIONAL_MUTUAL",
-        ]),
-        EXPOSED,
-    ),
-    refused("serverCertificate", Shape::Text, EXPOSED),
-    refused("privateKey", Shape::Text, EXPOSED),
-    refused("caCertificates", Shape::Text, EXPOSED),
-    refused("caCrl", Shape::Text, EXPOSED),
-    refused("credentialName", Shape::Text, EXPOSED),
-    refused("credentialNames", TEXTS, EXPOSED),
-    refused("caCertCredentialName", Shape::Text, EXPOSED),
-    refused(
-        "tlsCertificates",
-        Shape::List(&Shape::Object(&[
-            ok("serverCertificate", Shape::Text),
-            ok("privateKey", Shape::Text),
-            ok("caCertificates", Shape::Text),
-        ])),
-        EXPOSED,
-    ),
-    refused("subjectAltNames", TEXTS, EXPOSED),
-    refused("verifyCertificateSpki", TEXTS, EXPOSED),
-    refused("verifyCertificateHash", TEXTS, EXPOSED),
-    refused("minProtocolVersion", VERSIONS, EXPOSED),
-    refused("maxProtocolVersion", VERSIONS, EXPOSED),
-    refused("cipherSuites", TEXTS, EXPOSED),
-    refused("insecureSkipVerify", Shape::Bool, EXPOSED),
 ];
 
 /// Reads `spec`; what is wrong goes to the log.
@@ -104,10 +54,37 @@ pub(crate) fn read(spec: &At<'_>) -> Gateway {
 }
 
 fn server(at: &At<'_>) -> Option<Server> {
-    let hosts = hosts(at);
-    let bind = bind(at);
-    let redirects = at.field("tls").is_some_and(|tls| tls.bool("httpsRedirect") == Some(true));
-    Some(Server { name: at.text("name").unwrap_or_default().into(), port: port(at)?, bind, hosts, redirects })
+    let (hosts, bind, port) = (hosts(at), bind(at), port(at));
+    let (tls, redirects) = tls(at, port.as_ref().map_or(Protocol::Http, |port| port.protocol));
+    let name = at.text("name").unwrap_or_default().into();
+    Some(Server { name, port: port?, bind, hosts, tls, redirects })
+}
+
+/// TLS as a protocol needs it or forbids it, and whether clients without it are sent elsewhere.
+fn tls(at: &At<'_>, protocol: Protocol) -> (Option<ServerTls>, bool) {
+    let speaks_tls = matches!(protocol, Protocol::Https | Protocol::Tls);
+    let Some(field) = at.field("tls") else {
+        if speaks_tls {
+            at.missing("tls", "a server of this protocol must have TLS settings");
+        }
+        return (None, false);
+    };
+    let settings = read_server(&field);
+    let redirects = field.bool("httpsRedirect") == Some(true);
+    if protocol.is_http() {
+        let says_more = settings != ServerTls::default();
+        if says_more || field.text("mode").is_some_and(|mode| mode != "PASSTHROUGH") {
+            field.error("conflict", "a server without TLS cannot have TLS settings; write HTTPS or TLS");
+        }
+        return (None, redirects);
+    }
+    if redirects && let Some(redirect) = field.field("httpsRedirect") {
+        redirect.warn_at_key("no-effect", "only clients of a server without TLS are sent to it");
+    }
+    if !speaks_tls && settings.mode == ServerTlsMode::AutoPassthrough {
+        field.error("conflict", "AUTO_PASSTHROUGH is for the protocol TLS");
+    }
+    (Some(settings), false)
 }
 
 fn hosts(at: &At<'_>) -> Vec<ServerHost> {
@@ -183,8 +160,11 @@ fn port(at: &At<'_>) -> Option<Port> {
         }
         Some(field) => {
             let protocol = field.node.text().and_then(check::protocol);
+            if let Some(protocol) = protocol {
+                check::stream_protocol(&field, protocol);
+            }
             if protocol.is_none() {
-                field.error("wrong-value", "invalid protocol; write HTTP, HTTP2, GRPC or GRPC-WEB");
+                field.error("wrong-value", "invalid protocol; write HTTP, HTTPS, HTTP2, GRPC, TLS or TCP");
             }
             protocol
         }
@@ -194,5 +174,10 @@ fn port(at: &At<'_>) -> Option<Port> {
     if number.is_none() && !is_socket {
         port.missing("number", "a port number is between 1 and 65535");
     }
-    Some(Port { number: number?, name: name.into(), protocol: protocol.unwrap_or(Protocol::Http) })
+    Some(Port {
+        number: number?,
+        name: name.into(),
+        protocol: protocol.unwrap_or(Protocol::Http),
+        target_port: port.port("targetPort"),
+    })
 }

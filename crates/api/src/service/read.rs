@@ -7,9 +7,10 @@ use base::Protocol;
 
 use super::{Exposure, Service, ServicePort, TargetPort};
 use crate::check;
+use crate::export::ExportTo;
+use crate::meta::Meta;
 use crate::read::At;
-use crate::schema::{Field, LABELS, PORT, Shape, TEXTS, ok, refused, warned};
-use crate::support::Support;
+use crate::schema::{Field, LABELS, PORT, Shape, Support, TEXTS, ok, refused, warned};
 
 const ALL_ENDPOINTS: &str = "every endpoint is used";
 const OUTSIDE: &str = "nothing outside the mesh is set up";
@@ -25,11 +26,11 @@ pub(crate) const FIELDS: &[Field] = &[
     ok("publishNotReadyAddresses", Shape::Bool),
     unless("ipFamilies", TEXTS, &["IPv4"], "addresses are as written"),
     unless("ipFamilyPolicy", Shape::Text, &["SingleStack"], "addresses are as written"),
-    unless("internalTrafficPolicy", Shape::Text, &["Cluster"], ALL_ENDPOINTS),
+    ok("internalTrafficPolicy", Shape::Word(&["Cluster", "Local"])),
     unless("externalTrafficPolicy", Shape::Text, &["Cluster"], ALL_ENDPOINTS),
     unless("sessionAffinity", Shape::Text, &["None"], "requests of one client may go to several endpoints"),
     warned("sessionAffinityConfig", Shape::Any, "requests of one client may go to several endpoints"),
-    warned("trafficDistribution", Shape::Text, ALL_ENDPOINTS),
+    ok("trafficDistribution", Shape::Text),
     warned("allocateLoadBalancerNodePorts", Shape::Bool, OUTSIDE),
     warned("externalIPs", TEXTS, OUTSIDE),
     warned("healthCheckNodePort", PORT, OUTSIDE),
@@ -56,8 +57,11 @@ const fn unless(
     Field { name, shape, support: Support::WarnedUnless(values, why) }
 }
 
+/// The annotation that says who sees a Service.
+const EXPORT_TO: &str = "networking.istio.io/exportTo";
+
 /// Reads `spec`; what is wrong goes to the log.
-pub(crate) fn read(spec: &At<'_>) -> Service {
+pub(crate) fn read(spec: &At<'_>, meta: &Meta) -> Service {
     let exposure = match spec.text("type") {
         Some("ExternalName") => Exposure::ExternalName,
         Some("LoadBalancer") => Exposure::LoadBalancer,
@@ -80,8 +84,22 @@ pub(crate) fn read(spec: &At<'_>) -> Service {
         headless,
         ports,
         external_name: external_name(spec, exposure),
+        is_node_local: spec.text("internalTrafficPolicy") == Some("Local"),
+        traffic_distribution: spec.owned("trafficDistribution"),
         publishes_not_ready: spec.bool("publishNotReadyAddresses").unwrap_or(false),
+        export_to: export_to(spec, meta),
     }
+}
+
+fn export_to(spec: &At<'_>, meta: &Meta) -> Option<ExportTo> {
+    let words: Vec<&str> = meta.annotations.get(EXPORT_TO)?.split(',').map(str::trim).collect();
+    let is_word = |word: &&str| matches!(*word, "" | "*" | "." | "~") || check::is_label(word);
+    if let Some(word) = words.iter().find(|word| !is_word(word)) {
+        let message =
+            format!("the annotation {EXPORT_TO} names {word:?}, which is no namespace, `.`, `*` or `~`");
+        spec.error_at_key("wrong-value", message);
+    }
+    ExportTo::of(words, &meta.namespace)
 }
 
 fn external_name(spec: &At<'_>, exposure: Exposure) -> Option<String> {
@@ -137,12 +155,12 @@ fn ports(spec: &At<'_>) -> Vec<ServicePort> {
         } else if !numbers.insert((number, transport)) {
             item.error("duplicate-value", format!("the port {number} stands twice"));
         }
-        ports.push(ServicePort {
-            name: name.into(),
-            number,
-            target_port: target_port(item, number),
-            protocol: Protocol::of_port(transport, item.text("appProtocol"), name, number),
-        });
+        let protocol = Protocol::of_port(transport, item.text("appProtocol"), name, number);
+        if protocol != Protocol::Udp {
+            check::stream_protocol(item, protocol);
+        }
+        let target_port = target_port(item, number);
+        ports.push(ServicePort { name: name.into(), number, target_port, protocol });
     }
     ports
 }

@@ -3,15 +3,13 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use base::{Host, Protocol};
+use base::{Host, Labels, Protocol};
 
 use super::{EntryPort, Location, Resolution, ServiceEntry};
-use crate::check;
 use crate::read::At;
-use crate::schema::{Field, LABELS, PORT, Shape, TEXTS, ok, refused};
-use crate::support::Support;
-use crate::virtual_service::EXPORTED;
+use crate::schema::{CARRIED, Field, LABELS, PORT, Shape, TEXTS, ok, partly};
 use crate::workload_entry::{ENDPOINT_FIELDS, WorkloadEntry, is_socket, read_endpoint};
+use crate::{check, export};
 
 /// Below `spec`.
 pub(crate) const FIELDS: &[Field] = &[
@@ -19,32 +17,26 @@ pub(crate) const FIELDS: &[Field] = &[
     ok("addresses", TEXTS),
     ok("ports", Shape::List(&Shape::Object(PORTS))),
     ok("location", Shape::Word(&["MESH_EXTERNAL", "MESH_INTERNAL"])),
-    Field {
-        name: "resolution",
-        shape: Shape::Word(&["NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS"]),
-        support: Support::RefusedUnless(
-            &["NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN"],
-            "names under a wildcard are not resolved one by one",
-        ),
-    },
+    ok("resolution", Shape::Word(&["NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS"])),
     ok("endpoints", Shape::List(&Shape::Object(ENDPOINT_FIELDS))),
-    refused(
-        "workloadSelector",
-        Shape::Object(&[ok("labels", LABELS)]),
-        "requests would not reach the workloads selected",
-    ),
-    Field { name: "exportTo", shape: TEXTS, support: EXPORTED },
-    refused("subjectAltNames", TEXTS, "the server's identity would not be checked"),
+    ok("workloadSelector", Shape::Object(&[ok("labels", LABELS)])),
+    ok("exportTo", TEXTS),
+    ok("subjectAltNames", TEXTS),
 ];
 
-const PORTS: &[Field] =
-    &[ok("number", PORT), ok("protocol", Shape::Text), ok("name", Shape::Text), ok("targetPort", PORT)];
+const PORTS: &[Field] = &[
+    ok("number", PORT),
+    partly("protocol", Shape::Text, CARRIED),
+    ok("name", Shape::Text),
+    ok("targetPort", PORT),
+];
 
 /// Reads `spec`; what is wrong goes to the log.
 pub(crate) fn read(spec: &At<'_>) -> ServiceEntry {
     let resolution = match spec.text("resolution") {
         Some("DNS") => Resolution::Dns,
         Some("DNS_ROUND_ROBIN") => Resolution::DnsRoundRobin,
+        Some("DYNAMIC_DNS") => Resolution::DynamicDns,
         Some("STATIC") => Resolution::Static,
         _ => Resolution::None,
     };
@@ -58,9 +50,15 @@ pub(crate) fn read(spec: &At<'_>) -> ServiceEntry {
         },
         resolution,
         endpoints: spec.list("endpoints").iter().map(read_endpoint).collect(),
+        workload_selector: workload_selector(spec),
+        subject_alt_names: spec.texts("subjectAltNames"),
+        export_to: export::read(spec, true),
     };
     check_endpoints(spec, &entry);
-    check_selector(spec);
+    check_selection(spec, &entry);
+    if entry.resolution == Resolution::DynamicDns {
+        check_dynamic(spec, &entry);
+    }
     warn_of_unaddressed_streams(spec, &entry);
     entry
 }
@@ -85,7 +83,7 @@ fn hosts(spec: &At<'_>) -> Vec<Host> {
 }
 
 fn addresses(spec: &At<'_>, resolution: Resolution) -> Vec<String> {
-    let by_name = matches!(resolution, Resolution::Dns | Resolution::DnsRoundRobin);
+    let by_name = !matches!(resolution, Resolution::None | Resolution::Static);
     for item in spec.list("addresses") {
         let text = item.node.text().unwrap_or_default();
         if !check::is_address_or_network(text) {
@@ -131,6 +129,7 @@ fn port(at: &At<'_>) -> Option<EntryPort> {
             Protocol::Auto
         }),
     };
+    check::stream_protocol(at, protocol);
     let Some(number) = at.port("number") else {
         if at.field("number").is_none() {
             at.missing("number", "a port needs a number");
@@ -187,19 +186,49 @@ fn check_endpoint(item: &At<'_>, endpoint: &WorkloadEntry, entry: &ServiceEntry)
     }
 }
 
-fn check_selector(spec: &At<'_>) {
+fn workload_selector(spec: &At<'_>) -> Option<Labels> {
+    let selector = spec.field("workloadSelector")?;
+    let Some(labels) = selector.field("labels") else {
+        selector.warn_at_key("no-effect", "without `labels` no workload is selected");
+        return None;
+    };
+    check::selector(&labels);
+    Some(selector.labels("labels")).filter(|labels| !labels.0.is_empty())
+}
+
+/// What a selector excludes, and what says nothing beside it.
+fn check_selection(spec: &At<'_>, entry: &ServiceEntry) {
     let Some(selector) = spec.field("workloadSelector") else { return };
-    if !spec.list("endpoints").is_empty() {
+    if !entry.endpoints.is_empty() {
         selector.error_at_key("conflict", "`workloadSelector` and `endpoints` exclude each other");
     }
-    let Some(labels) = selector.field("labels") else { return };
-    for entry in labels.entries() {
-        let is_wild = entry.name().contains('*') || entry.node.text().is_some_and(|text| text.contains('*'));
-        if is_wild {
-            entry.error("wrong-value", "wildcard is not supported in selector");
+    if entry.resolution == Resolution::None {
+        selector.warn_at_key("no-effect", "with resolution NONE the client chooses the address");
+    }
+    for item in spec.list("ports").iter().filter(|item| item.field("targetPort").is_some()) {
+        let port = item.field("targetPort");
+        let port = port.as_ref().unwrap_or(item);
+        port.warn_at_key("ambiguous", "a selected workload's own number for this port comes before this one");
+    }
+}
+
+/// Names under a wildcard are resolved by what a request asks for, which only HTTP and TLS say.
+fn check_dynamic(spec: &At<'_>, entry: &ServiceEntry) {
+    if let Some(host) = entry.hosts.iter().find(|host| !host.is_wildcard()) {
+        spec.error("conflict", format!("DYNAMIC_DNS is for wildcard hosts; {host} is one name: write DNS"));
+    }
+    for name in ["endpoints", "addresses", "workloadSelector"] {
+        if let Some(field) =
+            spec.field(name).filter(|field| !field.node.items().is_empty() || name.ends_with('r'))
+        {
+            field.error_at_key("conflict", "with resolution DYNAMIC_DNS the name asked for is the endpoint");
         }
     }
-    check::labels(&labels);
+    for (item, port) in spec.list("ports").iter().zip(&entry.ports) {
+        if !port.protocol.is_http() && !matches!(port.protocol, Protocol::Https | Protocol::Tls) {
+            item.error("wrong-value", "DYNAMIC_DNS needs a protocol that says its host: HTTP, GRPC or TLS");
+        }
+    }
 }
 
 /// Without an address of its own a byte stream is told from others by its port alone.

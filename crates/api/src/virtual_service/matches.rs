@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::read::gateway_ref;
+use super::destination::gateway_ref;
 use super::{HttpMatch, StringMatch, ValueMatch};
 use crate::check;
 use crate::read::At;
@@ -12,11 +12,7 @@ pub(super) fn http_match(at: &At<'_>, has_gateway: bool) -> HttpMatch {
     if let Some(labels) = at.field("sourceLabels") {
         check::labels(&labels);
     }
-    if let Some(namespace) = at.field("sourceNamespace")
-        && namespace.node.text().is_some_and(|text| !text.is_empty() && !check::is_label(text))
-    {
-        namespace.error("wrong-value", "this is not a namespace's name");
-    }
+    check::namespace(at, "sourceNamespace");
     HttpMatch {
         name: at.text("name").unwrap_or_default().into(),
         uri: uri_match(at),
@@ -31,6 +27,7 @@ pub(super) fn http_match(at: &At<'_>, has_gateway: bool) -> HttpMatch {
         gateways: at.list("gateways").iter().filter_map(gateway_ref).collect(),
         source_labels: at.labels("sourceLabels"),
         source_namespace: at.text("sourceNamespace").map(str::to_owned),
+        stat_prefix: at.text("statPrefix").map(str::to_owned),
     }
 }
 

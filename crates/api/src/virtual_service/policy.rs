@@ -1,8 +1,10 @@
 //! What a route does besides choosing a destination: headers, retries, faults, CORS, mirrors.
 
+use super::destination::read_destination;
 use super::matches::string_match;
-use super::read::{destination, status_of};
-use super::{Abort, CorsPolicy, Delay, Fault, HeaderEdits, HeaderOperations, Mirror, Retries, StringMatch};
+use super::{
+    Abort, AbortStatus, CorsPolicy, Delay, Fault, HeaderEdits, HeaderOperations, Mirror, Retries, StringMatch,
+};
 use crate::check;
 use crate::read::At;
 
@@ -38,7 +40,7 @@ fn check_header_name(at: &At<'_>, name: &str, may_be_authority: bool) {
 }
 
 /// Reads `retries`.
-pub(super) fn retries(at: &At<'_>) -> Retries {
+pub(crate) fn retries(at: &At<'_>) -> Retries {
     let attempts = at.whole("attempts").unwrap_or(0);
     let dependent = ["perTryTimeout", "retryOn", "retryRemoteLocalities", "backoff"];
     if attempts == 0
@@ -63,6 +65,7 @@ pub(super) fn retries(at: &At<'_>) -> Retries {
         retry_on: retry_on.map(str::to_owned),
         backoff: at.duration("backoff"),
         ignores_previous_hosts: at.bool("retryIgnorePreviousHosts").unwrap_or(true),
+        tries_remote_localities: at.bool("retryRemoteLocalities").unwrap_or(false),
     }
 }
 
@@ -111,14 +114,56 @@ fn delay(at: &At<'_>) -> Option<Delay> {
 }
 
 fn abort(at: &At<'_>) -> Option<Abort> {
-    let Some(status) = at.field("httpStatus") else {
-        if at.field("grpcStatus").is_none() && at.field("http2Error").is_none() {
-            at.missing("httpStatus", "an abort needs `httpStatus`");
+    let (http, grpc) = (at.field("httpStatus"), at.field("grpcStatus"));
+    let status = match (http, grpc) {
+        (Some(_), Some(grpc)) => {
+            grpc.error_at_key("conflict", "`httpStatus` and `grpcStatus` exclude each other");
+            return None;
         }
-        return None;
+        (Some(http), None) => AbortStatus::Http(check::status(&http)?),
+        (None, Some(grpc)) => AbortStatus::Grpc(grpc_status(&grpc)?),
+        (None, None) => {
+            if at.field("http2Error").is_none() {
+                at.missing("httpStatus", "an abort needs `httpStatus` or `grpcStatus`");
+            }
+            return None;
+        }
     };
-    let http_status = status_of(&status)?;
-    Some(Abort { http_status, percentage: share(at, at.percentage("percentage"), "aborted") })
+    Some(Abort { status, percentage: share(at, at.percentage("percentage"), "aborted") })
+}
+
+/// gRPC's statuses, in the order of their numbers.
+const GRPC_STATUSES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+fn grpc_status(at: &At<'_>) -> Option<u8> {
+    let word = at.node.text()?;
+    let status = GRPC_STATUSES.iter().position(|status| *status == word).and_then(|n| u8::try_from(n).ok());
+    if status.is_none() {
+        let hint = match check::nearest(word, GRPC_STATUSES.into_iter()) {
+            Some(near) => format!("; did you mean {near}?"),
+            None => String::new(),
+        };
+        at.error("wrong-value", format!("{word:?} is no gRPC status{hint}"));
+    }
+    status
 }
 
 /// Istio's rule: without a percentage a fault strikes nobody, which nobody expects.
@@ -173,6 +218,9 @@ fn is_method(method: &str) -> bool {
 /// Reads `mirror` with its percentage, or `mirrors`.
 pub(super) fn mirrors(at: &At<'_>) -> Vec<Mirror> {
     let many = at.list("mirrors");
+    for field in ["mirrorPercent", "mirror_percent"].iter().filter_map(|name| at.field(name)) {
+        field.warn_at_key("deprecated", "write `mirrorPercentage: {value: …}`");
+    }
     if at.field("mirror").is_some() {
         if !many.is_empty() {
             at.error("conflict", "`mirror` and `mirrors` exclude each other");
@@ -181,14 +229,14 @@ pub(super) fn mirrors(at: &At<'_>) -> Vec<Mirror> {
             .percentage("mirrorPercentage")
             .or_else(|| ["mirrorPercent", "mirror_percent"].iter().find_map(|name| at.field(name)?.number()))
             .unwrap_or(100.0);
-        return destination(at, "mirror")
+        return read_destination(at, "mirror")
             .map(|destination| Mirror { destination, percentage })
             .into_iter()
             .collect();
     }
     many.iter()
         .filter_map(|item| {
-            let destination = destination(item, "destination")?;
+            let destination = read_destination(item, "destination")?;
             Some(Mirror { destination, percentage: item.percentage("percentage").unwrap_or(100.0) })
         })
         .collect()

@@ -1,26 +1,19 @@
 //! The fields of a VirtualService.
 
 use crate::schema::{
-    COUNT, DURATION, DURATION_OR_ZERO, Field, I32, LABELS, PERCENT, PORT, Shape, TEXTS, U32, ok, refused,
-    warned,
+    COUNT, DURATION, DURATION_OR_ZERO, Field, I32, LABELS, PERCENT, PORT, Shape, TEXTS, U32, ok, partly,
+    refused, warned,
 };
-use crate::support::Support;
-
-const STREAMS: &str = "connections to these ports would bypass the routes written for them";
 
 /// Below `spec`.
 pub(crate) const FIELDS: &[Field] = &[
     ok("hosts", TEXTS),
     ok("gateways", TEXTS),
     ok("http", Shape::List(&Shape::Object(HTTP))),
-    refused("tls", Shape::List(&Shape::Object(TLS_ROUTE)), STREAMS),
-    refused("tcp", Shape::List(&Shape::Object(TCP_ROUTE)), STREAMS),
-    Field { name: "exportTo", shape: TEXTS, support: EXPORTED },
+    ok("tls", Shape::List(&Shape::Object(TLS_ROUTE))),
+    ok("tcp", Shape::List(&Shape::Object(TCP_ROUTE))),
+    ok("exportTo", TEXTS),
 ];
-
-/// What `exportTo` may be as long as every namespace sees every object.
-pub(crate) const EXPORTED: Support =
-    Support::RefusedUnless(&["*"], "the object would be seen by namespaces it is not exported to");
 
 const HTTP: &[Field] = &[
     ok("name", Shape::Text),
@@ -28,7 +21,7 @@ const HTTP: &[Field] = &[
     ok("route", Shape::List(&Shape::Object(ROUTE))),
     ok("redirect", Shape::Object(REDIRECT)),
     ok("directResponse", Shape::Object(DIRECT_RESPONSE)),
-    refused("delegate", Shape::Object(DELEGATE), "the routes it points to would not be merged in"),
+    ok("delegate", Shape::Object(&[ok("name", Shape::Text), ok("namespace", Shape::Text)])),
     ok("rewrite", Shape::Object(REWRITE)),
     ok("timeout", DURATION_OR_ZERO),
     ok("retries", Shape::Object(RETRIES)),
@@ -46,24 +39,26 @@ const STRING_MATCH: Shape =
     Shape::Object(&[ok("exact", Shape::Text), ok("prefix", Shape::Text), ok("regex", Shape::Text)]);
 const STRING_MATCHES: Shape = Shape::Map(&STRING_MATCH);
 
+const NO_CLAIMS: &str = "claims of tokens (`@request.auth…`) are refused: no token is verified";
+
 const MATCH: &[Field] = &[
     ok("name", Shape::Text),
     ok("uri", STRING_MATCH),
     ok("scheme", STRING_MATCH),
     ok("method", STRING_MATCH),
     ok("authority", STRING_MATCH),
-    ok("headers", STRING_MATCHES),
-    ok("withoutHeaders", STRING_MATCHES),
+    partly("headers", STRING_MATCHES, NO_CLAIMS),
+    partly("withoutHeaders", STRING_MATCHES, NO_CLAIMS),
     ok("queryParams", STRING_MATCHES),
     ok("port", PORT),
     ok("ignoreUriCase", Shape::Bool),
     ok("gateways", TEXTS),
     ok("sourceLabels", LABELS),
     ok("sourceNamespace", Shape::Text),
-    warned("statPrefix", Shape::Text, "no numbers are kept under this prefix"),
+    ok("statPrefix", Shape::Text),
 ];
 
-const DESTINATION: Shape = Shape::Object(&[
+pub(crate) const DESTINATION: Shape = Shape::Object(&[
     ok("host", Shape::Text),
     ok("subset", Shape::Text),
     ok("port", Shape::Object(&[ok("number", PORT)])),
@@ -89,21 +84,19 @@ const REDIRECT: &[Field] = &[
 const DIRECT_RESPONSE: &[Field] =
     &[ok("status", U32), ok("body", Shape::Object(&[ok("string", Shape::Text), ok("bytes", Shape::Text)]))];
 
-const DELEGATE: &[Field] = &[ok("name", Shape::Text), ok("namespace", Shape::Text)];
-
 const REWRITE: &[Field] = &[
     ok("uri", Shape::Text),
     ok("authority", Shape::Text),
     ok("uriRegexRewrite", Shape::Object(&[ok("match", Shape::Text), ok("rewrite", Shape::Text)])),
 ];
 
-const RETRIES: &[Field] = &[
+pub(crate) const RETRIES: &[Field] = &[
     ok("attempts", COUNT),
     ok("perTryTimeout", DURATION_OR_ZERO),
     ok("retryOn", Shape::Text),
     ok("backoff", DURATION),
     ok("retryIgnorePreviousHosts", Shape::Bool),
-    warned("retryRemoteLocalities", Shape::Bool, "localities make no difference to retries"),
+    ok("retryRemoteLocalities", Shape::Bool),
 ];
 
 const FAULT: &[Field] = &[
@@ -113,7 +106,7 @@ const FAULT: &[Field] = &[
             ok("fixedDelay", DURATION),
             ok("percentage", PERCENT),
             ok("percent", Shape::Int(0, 100)),
-            refused("exponentialDelay", DURATION, "requests would go on without their delay"),
+            refused("exponentialDelay", DURATION, "write `fixedDelay`; no mesh delays like this"),
         ]),
     ),
     ok(
@@ -121,8 +114,12 @@ const FAULT: &[Field] = &[
         Shape::Object(&[
             ok("httpStatus", I32),
             ok("percentage", PERCENT),
-            refused("grpcStatus", Shape::Text, "requests would go through that were to be aborted"),
-            refused("http2Error", Shape::Text, "requests would go through that were to be aborted"),
+            ok("grpcStatus", Shape::Text),
+            refused(
+                "http2Error",
+                Shape::Text,
+                "write `httpStatus` or `grpcStatus`; no mesh aborts with this",
+            ),
         ]),
     ),
 ];
@@ -138,17 +135,26 @@ const CORS: &[Field] = &[
     ok("unmatchedPreflights", Shape::Word(&["UNSPECIFIED", "FORWARD", "IGNORE"])),
 ];
 
-const L4_MATCH: &[Field] = &[
+const L4_ROUTE: Shape = Shape::List(&Shape::Object(&[ok("destination", DESTINATION), ok("weight", COUNT)]));
+
+const TLS_ROUTE: &[Field] = &[ok("match", Shape::List(&Shape::Object(TLS_MATCH))), ok("route", L4_ROUTE)];
+
+const TLS_MATCH: &[Field] = &[
     ok("sniHosts", TEXTS),
     ok("destinationSubnets", TEXTS),
     ok("port", PORT),
     ok("sourceLabels", LABELS),
-    ok("sourceSubnet", Shape::Text),
     ok("gateways", TEXTS),
     ok("sourceNamespace", Shape::Text),
 ];
 
-const L4_ROUTE: Shape = Shape::List(&Shape::Object(&[ok("destination", DESTINATION), ok("weight", COUNT)]));
+const TCP_ROUTE: &[Field] = &[ok("match", Shape::List(&Shape::Object(TCP_MATCH))), ok("route", L4_ROUTE)];
 
-const TLS_ROUTE: &[Field] = &[ok("match", Shape::List(&Shape::Object(L4_MATCH))), ok("route", L4_ROUTE)];
-const TCP_ROUTE: &[Field] = TLS_ROUTE;
+const TCP_MATCH: &[Field] = &[
+    ok("destinationSubnets", TEXTS),
+    ok("port", PORT),
+    ok("sourceLabels", LABELS),
+    warned("sourceSubnet", Shape::Text, "callers of every network match; no mesh looks at it"),
+    ok("gateways", TEXTS),
+    ok("sourceNamespace", Shape::Text),
+];

@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use super::WorkloadEntry;
 use crate::check;
 use crate::read::At;
-use crate::schema::{Field, LABELS, PORT, Shape, U32, ok, warned};
+use crate::schema::{Field, LABELS, NO_SOCKETS, PORT, Shape, U32, ok, partly, warned};
 
 /// Below `spec`.
 pub(crate) const FIELDS: &[Field] = ENDPOINT_FIELDS;
 
 /// The same as an endpoint of a ServiceEntry.
 pub(crate) const ENDPOINT_FIELDS: &[Field] = &[
-    ok("address", Shape::Text),
+    partly("address", Shape::Text, NO_SOCKETS),
     ok("ports", Shape::Map(&PORT)),
     ok("labels", LABELS),
     warned("network", Shape::Text, "workloads of every network are reached directly"),
@@ -45,6 +45,12 @@ pub(crate) fn read_endpoint(at: &At<'_>) -> WorkloadEntry {
     } else if address.is_empty() {
         at.warn("no-effect", "without an address there is nothing to connect to");
     }
+    read_template(at)
+}
+
+/// Reads the same for a WorkloadGroup, whose members each have an address of their own.
+pub(crate) fn read_template(at: &At<'_>) -> WorkloadEntry {
+    let address = at.text("address").unwrap_or_default();
     if let (true, Some(field)) = (is_socket(address), at.field("address")) {
         let path = address.trim_start_matches("unix://");
         if !path.starts_with(['/', '@']) {
@@ -73,7 +79,7 @@ pub(crate) fn read_endpoint(at: &At<'_>) -> WorkloadEntry {
         address: address.into(),
         ports: ports.unwrap_or_default(),
         labels: at.labels("labels"),
-        network: network.into(),
+        network: at.text("network").unwrap_or_default().into(),
         locality: at.text("locality").unwrap_or_default().into(),
         weight: at.whole("weight").filter(|weight| *weight > 0).unwrap_or(1),
         service_account: at.text("serviceAccount").unwrap_or_default().into(),

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use saphyr_parser::Span;
 
+use super::tree::narrow;
+
 /// One comment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comment {
@@ -49,7 +51,7 @@ impl Ink {
             let rest = rest.trim_start_matches([' ', '\t', '-', ':', ',', '[', ']', '{', '}', '?']);
             if rest.starts_with('#') {
                 comments.push(Comment {
-                    line: super::load::narrow(index).saturating_add(first),
+                    line: narrow(index).saturating_add(first),
                     text: rest.trim_end().to_owned(),
                 });
             }

@@ -6,7 +6,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
 use super::comment::{Comment, Ink};
 use super::scalar;
-use super::tree::{Entry, Mark, Node, Value};
+use super::tree::{Entry, Mark, Node, Value, narrow};
 
 /// How deep maps and lists may stand in each other.
 const MAX_DEPTH: usize = 100;
@@ -411,8 +411,4 @@ fn size(node: &Node) -> (usize, usize) {
         Value::Text(text) => (1, text.len()),
         Value::Bool(_) | Value::Float(_) | Value::Int(_) | Value::Null => (1, 0),
     }
-}
-
-pub(super) fn narrow(value: usize) -> u32 {
-    u32::try_from(value).unwrap_or(u32::MAX)
 }

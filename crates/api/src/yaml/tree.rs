@@ -217,6 +217,11 @@ fn next_step(path: &str) -> Option<(Step<'_>, &str)> {
     (end > 0).then(|| path.split_at(end)).map(|(field, rest)| (Step::Field(field), rest))
 }
 
+/// A place in a text as the tree counts it.
+pub(super) fn narrow(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(60) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),

@@ -2,13 +2,16 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
+use crate::health::Health;
 use crate::host::HostState;
 
 fn host(port: u16) -> Host {
     Host {
         address: SocketAddr::from(([127, 0, 0, 1], port)),
+        key: None,
         weight: 1,
         priority: 0,
         locality: 0,
@@ -25,22 +28,25 @@ fn settings(policy: Policy) -> Settings {
     Settings { policy, ..Settings::default() }
 }
 
-/// SplitMix64.
 fn random(mut seed: u64) -> impl FnMut() -> u64 {
-    move || {
-        seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = seed;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
+    move || base::random::next(&mut seed)
+}
+
+/// A choice without a hash.
+fn pick(
+    table: &Table,
+    cursor: &mut Cursor,
+    random: &mut dyn FnMut() -> u64,
+    avoid: Avoid<'_>,
+) -> Option<usize> {
+    table.choose(cursor, random, Choice { avoid, ..Choice::default() })
 }
 
 fn counts(table: &Table, picks: usize) -> Vec<usize> {
     let (mut cursor, mut random) = (Cursor::default(), random(7));
     let mut counts = vec![0; table.hosts().len()];
     for _ in 0..picks {
-        counts[table.pick(&mut cursor, &mut random, Avoid::default()).unwrap()] += 1;
+        counts[pick(table, &mut cursor, &mut random, Avoid::default()).unwrap()] += 1;
     }
     counts
 }
@@ -67,7 +73,7 @@ fn long_rotations_and_random_choices_follow_weights_in_the_mean() {
     let mut hosts = hosts(2);
     (hosts[0].weight, hosts[1].weight) = (3_000_000, 1_000_001);
 
-    for policy in [Policy::RoundRobin, Policy::Random, Policy::LeastRequest { choices: 2 }] {
+    for policy in [Policy::RoundRobin, Policy::Random, Policy::LEAST_REQUEST] {
         let counts = counts(&Table::new(hosts.clone(), &settings(policy)), 20_000);
         assert!(near(counts[0], 15_000), "{policy:?} {counts:?}");
     }
@@ -77,7 +83,7 @@ fn long_rotations_and_random_choices_follow_weights_in_the_mean() {
 fn the_less_busy_of_two_is_taken() {
     let hosts = hosts(2);
     let _busy: Vec<_> = (0..3).map(|_| hosts[0].state.begin()).collect();
-    let table = Table::new(hosts, &settings(Policy::LeastRequest { choices: 2 }));
+    let table = Table::new(hosts, &settings(Policy::LEAST_REQUEST));
 
     // With four draws the other host is all but always found.
     assert!(counts(&table, 1_000)[1] > 900);
@@ -89,22 +95,23 @@ fn being_busy_is_measured_by_weight() {
     hosts[0].weight = 10;
     let _busy: Vec<_> = (0..5).map(|_| hosts[0].state.begin()).collect();
     let _one = hosts[1].state.begin();
-    let table = Table::new(hosts, &settings(Policy::LeastRequest { choices: 2 }));
+    let table = Table::new(hosts, &settings(Policy::LEAST_REQUEST));
 
-    assert!(counts(&table, 1_000)[0] > 900);
+    // 10 / 6 against 1 / 2.
+    assert!(near(counts(&table, 20_000)[0], 15_385));
 }
 
 #[test]
 fn a_retry_goes_elsewhere_while_there_is_an_elsewhere() {
-    for policy in [Policy::RoundRobin, Policy::Random, Policy::LeastRequest { choices: 2 }] {
+    for policy in [Policy::RoundRobin, Policy::Random, Policy::LEAST_REQUEST] {
         let table = Table::new(hosts(3), &settings(policy));
         let (mut cursor, mut random) = (Cursor::default(), random(1));
         for _ in 0..200 {
             let avoid = Avoid { hosts: &[0, 2], attempts: 5 };
-            assert_eq!(table.pick(&mut cursor, &mut random, avoid), Some(1), "{policy:?}");
+            assert_eq!(pick(&table, &mut cursor, &mut random, avoid), Some(1), "{policy:?}");
         }
         let all = Avoid { hosts: &[0, 1, 2], attempts: 5 };
-        assert!(table.pick(&mut cursor, &mut random, all).is_some());
+        assert!(pick(&table, &mut cursor, &mut random, all).is_some());
     }
 }
 
@@ -122,7 +129,7 @@ fn the_unhealthy_are_left_out_until_too_few_are_left() {
 
     hosts[3].health = Health::Unhealthy;
     let table = Table::new(hosts, &never);
-    assert_eq!(table.pick(&mut Cursor::default(), &mut || 0, Avoid::default()), None);
+    assert_eq!(pick(&table, &mut Cursor::default(), &mut || 0, Avoid::default()), None);
 }
 
 #[test]
@@ -170,5 +177,113 @@ fn absurd_priorities_and_weights_are_survived() {
 
     let table = Table::new(hosts, &settings(Policy::RoundRobin));
 
-    assert_eq!(table.pick(&mut Cursor::default(), &mut || u64::MAX, Avoid::default()), Some(1));
+    assert_eq!(pick(&table, &mut Cursor::default(), &mut || u64::MAX, Avoid::default()), Some(1));
+}
+
+#[test]
+fn one_that_is_out_takes_nothing_until_it_is_back() {
+    let hosts = hosts(4);
+    let state = Arc::clone(&hosts[0].state);
+    let table = Table::new(hosts, &Settings::default());
+    state.eject(true);
+    let without = table.refreshed(Duration::ZERO);
+    assert_eq!(counts(&without, 300), [0, 100, 100, 100]);
+    assert_eq!(
+        (without.named(without.hosts()[0].address), without.named(without.hosts()[1].address)),
+        (None, Some(1))
+    );
+
+    state.eject(false);
+    assert_eq!(counts(&without.refreshed(Duration::ZERO), 400), [100, 100, 100, 100]);
+}
+
+#[test]
+fn traffic_can_be_failed_instead_of_sent_anywhere() {
+    let mut hosts = hosts(4);
+    hosts[1..].iter_mut().for_each(|host| host.health = Health::Unhealthy);
+    let usual = Table::new(hosts.clone(), &Settings::default());
+    assert!(usual.is_in_panic());
+    assert_eq!(counts(&usual, 400), [100, 100, 100, 100]);
+
+    let table = Table::new(hosts, &Settings { fails_on_panic: true, ..Settings::default() });
+    assert_eq!(pick(&table, &mut Cursor::default(), &mut || 0, Avoid::default()), None);
+}
+
+#[test]
+fn a_new_endpoint_gets_its_share_by_and_by() {
+    let slow = crate::policy::SlowStart { window: Duration::from_secs(10), aggression: 1.0, least: 0.1 };
+    let hosts = hosts(2);
+    hosts[0].state.arrive(Duration::ZERO);
+    hosts[1].state.arrive(Duration::from_secs(100));
+    hosts[1].state.arrive(Duration::from_secs(200));
+    for policy in [Policy::RoundRobin, Policy::Random, Policy::LEAST_REQUEST] {
+        let settings = Settings { slow_start: Some(slow), ..settings(policy) };
+        let table = Table::new(hosts.clone(), &settings);
+        assert!(!table.is_young() && near(counts(&table, 20_000)[1], 10_000), "{policy:?}");
+
+        for (now, expected) in [(100, 1_818), (105, 6_667), (110, 10_000)] {
+            let table = table.refreshed(Duration::from_secs(now));
+            assert_eq!(table.is_young(), now < 110);
+            let counts = counts(&table, 20_000);
+            assert!(near(counts[1], expected), "{policy:?} at {now}: {counts:?}");
+        }
+    }
+}
+
+#[test]
+fn a_bias_of_nothing_leaves_only_weights() {
+    let mut hosts = hosts(2);
+    hosts[0].weight = 3;
+    let _busy: Vec<_> = (0..50).map(|_| hosts[0].state.begin()).collect();
+    let indifferent = settings(Policy::LeastRequest { choices: 2, bias: 0.0 });
+
+    assert!(near(counts(&Table::new(hosts.clone(), &indifferent), 20_000)[0], 15_000));
+    assert!(counts(&Table::new(hosts, &settings(Policy::LEAST_REQUEST)), 1_000)[0] < 120);
+}
+
+#[test]
+fn a_full_scan_always_finds_the_idle_one() {
+    let hosts = hosts(40);
+    let _busy: Vec<_> =
+        hosts.iter().enumerate().filter(|(i, _)| *i != 17).map(|(_, h)| h.state.begin()).collect();
+    let table = Table::new(hosts, &settings(Policy::LeastRequest { choices: u32::MAX, bias: 1.0 }));
+
+    assert_eq!(counts(&table, 100)[17], 100);
+}
+
+#[test]
+fn a_retry_moves_on_to_the_next_priority_and_round_again() {
+    let mut hosts = hosts(4);
+    (hosts[2].priority, hosts[3].priority) = (1, 1);
+    let table = Table::new(hosts, &Settings::default());
+    let priority = |tried: &[usize]| {
+        let choice = Choice { tried, priority_frequency: Some(2), ..Choice::default() };
+        let mut random = random(5);
+        let places: Vec<usize> =
+            (0..50).map(|_| table.choose(&mut Cursor::default(), &mut random, choice).unwrap()).collect();
+        let all: std::collections::BTreeSet<u32> =
+            places.into_iter().map(|place| table.hosts()[place].priority).collect();
+        all.into_iter().collect::<Vec<_>>()
+    };
+
+    assert_eq!(priority(&[]), [0]);
+    assert_eq!(priority(&[0]), [0]);
+    assert_eq!(priority(&[0, 1]), [1]);
+    assert_eq!(priority(&[0, 1, 2]), [1]);
+    assert_eq!(priority(&[0, 1, 2, 3]), [0], "all were tried: anew");
+    assert_eq!(priority(&[0, 1, 2, 3, 0, 1]), [1]);
+}
+
+#[test]
+fn a_session_keeps_to_an_endpoint_as_long_as_its_health_allows() {
+    let mut hosts = hosts(3);
+    (hosts[1].health, hosts[2].health) = (Health::Draining, Health::Unhealthy);
+    let named = |settings: &Settings| {
+        let table = Table::new(hosts.clone(), settings);
+        hosts.iter().map(|host| table.named(host.address)).collect::<Vec<_>>()
+    };
+
+    assert_eq!(named(&Settings::default()), [Some(0), None, None]);
+    let draining = vec![Health::Healthy, Health::Draining];
+    assert_eq!(named(&Settings { named: draining, ..Settings::default() }), [Some(0), Some(1), None]);
 }

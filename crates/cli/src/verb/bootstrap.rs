@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 
-use base::{Labels, LocalNet};
-use local::{Program, Role, Sidecar, Workload};
+use base::{Discovery, Labels, LocalNet};
+use local::{Claim, Layout, Program, Role, Sidecar, Workload};
 
 use super::target::Target;
 use crate::exit::Exit;
@@ -39,9 +39,9 @@ pub struct Bootstrap {
     /// Where the gateway listens.
     #[arg(long, value_name = "ADDR", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED), requires = "gateway")]
     pub(crate) bind: IpAddr,
-    /// The control plane, if not the local mesh's.
+    /// The control plane, if not the local mesh's: ADDRESS:PORT or unix:PATH.
     #[arg(long, value_name = "ADDR")]
-    pub(crate) discovery: Option<SocketAddr>,
+    pub(crate) discovery: Option<Discovery>,
     /// The access log; standard output where absent.
     #[arg(long, value_name = "FILE", conflicts_with = "envoy")]
     pub(crate) access_log: Option<PathBuf>,
@@ -56,29 +56,32 @@ pub struct Bootstrap {
 }
 
 impl Bootstrap {
-    pub(crate) fn run(self) -> anyhow::Result<Exit> {
-        let mesh = match self.mesh_number {
-            Some(mesh) => mesh,
-            None => super::alone(self.found())?,
+    pub(crate) async fn run(self) -> anyhow::Result<Exit> {
+        let (mesh, dir) = match self.mesh_number {
+            Some(mesh) => (mesh, self.target.mesh.clone()),
+            None => self.found().await.map(|(mesh, dir)| (mesh, Some(dir)))?,
         };
-        terminal::print(&self.render(mesh)?)?;
+        let dir = dir.map(std::path::absolute).transpose().context("the mesh's directory")?;
+        terminal::print(&self.render(mesh, dir)?)?;
         Ok(Exit::Done)
     }
 
-    /// The number of the mesh that runs, told by where it serves discovery.
-    async fn found(&self) -> anyhow::Result<u8> {
-        let discovery = self.target.find().await?.status().await?.discovery;
+    /// The number of the mesh that runs, told by where it serves discovery, and its directory.
+    async fn found(&self) -> anyhow::Result<(u8, PathBuf)> {
+        let standing = self.target.find().await?.status().await?;
+        let discovery = standing.discovery;
         match discovery.parse::<SocketAddr>().map(|address| address.ip()) {
             Ok(IpAddr::V4(ip))
                 if ip.is_loopback() && local::claim::numbers().any(|n| LocalNet::control(n) == ip) =>
             {
-                Ok(ip.octets()[1])
+                Ok((ip.octets()[1], standing.dir))
             }
             _ => anyhow::bail!("the control plane at {discovery} has no local mesh; give --mesh-number"),
         }
     }
 
-    fn render(&self, mesh: u8) -> anyhow::Result<String> {
+    /// What is written; a mesh whose directory is not known is reached by the network.
+    fn render(&self, mesh: u8, dir: Option<PathBuf>) -> anyhow::Result<String> {
         anyhow::ensure!(local::claim::numbers().any(|n| n == mesh), "{}", local::ClaimError::Number(mesh));
         let workload = Workload {
             name: self.name.clone(),
@@ -86,16 +89,18 @@ impl Bootstrap {
             namespace: self.namespace.clone(),
             labels: Labels(self.labels.iter().cloned().collect()),
             service_account: self.service_account.clone(),
-            ports: Vec::new(),
             role: if self.gateway { Role::Gateway(self.bind) } else { Role::Sidecar(Program::default()) },
             sidecar: if self.envoy { Sidecar::Envoy } else { Sidecar::Weft },
             concurrency: self.concurrency,
+            ..Workload::default()
         };
         let net = LocalNet { mesh, workload: self.workload };
-        let mut bootstrap = local::bootstrap::bootstrap(&workload, net, self.access_log.clone());
-        if let Some(discovery) = self.discovery {
-            bootstrap.discovery = discovery;
-        }
+        let discovery = match (&self.discovery, dir) {
+            (Some(discovery), _) => discovery.clone(),
+            (None, Some(dir)) => local::bootstrap::discovery(&workload, net, &Layout::new(dir)),
+            (None, None) => Claim::discovery(mesh).into(),
+        };
+        let bootstrap = local::bootstrap::bootstrap(&workload, net, discovery, self.access_log.clone());
         let document = match self.envoy {
             true => local::bootstrap::envoy(&bootstrap),
             false => serde_json::to_value(&bootstrap).context("writing the bootstrap")?,
@@ -126,7 +131,7 @@ mod tests {
     fn render(line: &str) -> Result<serde_json::Value, String> {
         let words = std::iter::once("bootstrap").chain(line.split(' '));
         let line = Line::try_parse_from(words).map_err(|error| error.to_string())?;
-        let text = line.bootstrap.render(79).map_err(|error| error.to_string())?;
+        let text = line.bootstrap.render(79, None).map_err(|error| error.to_string())?;
         serde_json::from_str(&text).map_err(|error| error.to_string())
     }
 

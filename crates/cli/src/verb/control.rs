@@ -32,6 +32,12 @@ pub struct Control {
     /// Serve readiness, metrics and debug pages here; beside discovery, on port 15014, where absent.
     #[arg(long, value_name = "ADDR")]
     pub(crate) http: Option<SocketAddr>,
+    /// The mesh's settings (Istio's MeshConfig), instead of the directory's ConfigMap `istio`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mesh_config: Option<PathBuf>,
+    /// The file of the authorities that proxies trust where nothing else is said; the system's usual one where absent.
+    #[arg(long, value_name = "FILE", env = "SSL_CERT_FILE")]
+    pub(crate) system_roots: Option<PathBuf>,
     /// What is logged: a level, or levels by part, as in info,xds=debug.
     #[arg(long, value_name = "LEVELS", default_value = "info", env = "WEFT_LOG")]
     pub(crate) log: String,
@@ -79,7 +85,9 @@ impl Control {
         };
         let http = self.http.unwrap_or(SocketAddr::new(discovery.ip(), HTTP_PORT));
         let mesh = claim.as_ref().map(|claim| claim.mesh);
-        let options = control::Options::new(&self.dir, discovery, http);
+        let mut options = control::Options::new(&self.dir, discovery, http);
+        options.mesh_config.clone_from(&self.mesh_config);
+        options.system_roots.clone_from(&self.system_roots);
         let control = match claim {
             // The very listener that holds the network: whoever connected before it is answered gets its answer.
             Some(claim) => control::Control::start_on(claim.listener, options).await?,

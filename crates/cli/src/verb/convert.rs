@@ -2,15 +2,19 @@
 
 mod diff;
 mod folder;
+mod format;
+mod prove;
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use base::{Issue, Severity};
-use migrate::{Converted, Document, Mode};
+use migrate::{Converted, Mode};
 
-use crate::exit::Exit;
+use format::Format;
+
+use crate::exit::{Exit, UsageError};
 use crate::report::{self, Sources};
 use crate::{input, terminal};
 
@@ -32,22 +36,27 @@ Try it:
   weft convert rules.yaml ingress.yaml  one YAML stream on standard output
   weft convert old/ --output-dir new    new/virtual-service-reviews.yaml, …
   weft convert - -o json                standard input to JSON
+  weft convert rules.yaml --prove       compare what both decide about requests
   weft convert rules.yaml --compat      what the official converter wrote
+  weft convert ingress.yaml --from nginx-ingress
+                                        Ingresses with nginx's annotations;
+                                        docs/nginx-ingress.md lists them
 
 Exit status:
   0  everything is converted; warnings say what is different now
+     with --prove: old and new decide alike
   1  what an error names is missing from the output, or must be set right in it;
      where a document cannot be read at all, nothing is written, since it may be
      about the same hosts as the others
   2  the command line cannot be understood";
 
-/// How objects are written.
+/// Whose rules are converted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// One JSON document; a List for several objects. Comments are left out.
-    Json,
-    /// YAML with the comments of the old rules.
-    Yaml,
+pub(crate) enum From {
+    /// Istio's of before v1alpha3.
+    Istio,
+    /// Ingresses written for ingress-nginx.
+    NginxIngress,
 }
 
 /// Turn the rules of before v1alpha3 (RouteRule, DestinationPolicy, EgressRule, Ingress) into objects of today.
@@ -57,6 +66,9 @@ pub struct Convert {
     /// A file, a directory of them, or - for standard input; may be given several times.
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
+    /// Whose rules they are.
+    #[arg(long, value_enum, default_value_t = From::Istio)]
+    pub(crate) from: From,
     /// Convert as the official converter did; what it loses is told.
     #[arg(long)]
     pub(crate) compat: bool,
@@ -69,6 +81,9 @@ pub struct Convert {
     /// Show old beside new: each object below the rules it is made of.
     #[arg(long)]
     pub(crate) diff: bool,
+    /// Write nothing: compare what the old rules and the new ones decide about requests that tell them apart.
+    #[arg(long, conflicts_with_all = ["compat", "diff", "output_dir"])]
+    pub(crate) prove: bool,
 }
 
 impl Convert {
@@ -76,10 +91,31 @@ impl Convert {
         let texts = input::read(&self.files)?;
         let files: Vec<(&str, &str)> =
             texts.iter().map(|text| (text.file.as_str(), text.text.as_str())).collect();
-        let mode = if self.compat { Mode::Compat } else { Mode::Modern };
+        let mode = match (self.from, self.compat, self.prove) {
+            (From::Istio, true, _) => Mode::Compat,
+            (From::Istio, false, _) => Mode::Modern,
+            (From::NginxIngress, false, false) => Mode::NginxIngress,
+            (From::NginxIngress, ..) => {
+                let message = "--compat and --prove are for Istio's rules: what nginx did is not known here";
+                return Err(UsageError(message.into()).into());
+            }
+        };
         let converted = migrate::convert(&files, mode);
         let is_whole = !converted.issues.iter().any(is_about_unreadable);
-        let written = if is_whole { self.write(&converted) } else { Ok(()) };
+        let mut is_alike = true;
+        let written = match (is_whole, self.prove) {
+            (false, _) => Ok(()),
+            (true, false) => self.write(&converted),
+            (true, true) => {
+                let proof = prove::prove(&files, &converted)?;
+                is_alike = proof.first.is_none();
+                let text = match self.output {
+                    Format::Json => format!("{:#}\n", serde_json::to_value(&proof)?),
+                    Format::Yaml => proof.to_string(),
+                };
+                terminal::print(&text).map_err(Into::into)
+            }
+        };
         // The findings come last: a terminal shows the end of a long output.
         report::say(&converted.issues, &Sources::of(&texts));
         written?;
@@ -89,7 +125,8 @@ impl Convert {
             terminal::say("error: there is no object in what was given");
             return Ok(Exit::Wrong);
         }
-        Ok(if report::has_error(&converted.issues) { Exit::Wrong } else { Exit::Done })
+        let is_wrong = report::has_error(&converted.issues) || !is_alike;
+        Ok(if is_wrong { Exit::Wrong } else { Exit::Done })
     }
 
     fn write(&self, converted: &Converted) -> anyhow::Result<()> {
@@ -106,26 +143,10 @@ impl Convert {
     }
 }
 
-impl Format {
-    /// All objects as one text.
-    fn all(self, converted: &Converted) -> String {
-        match (self, &*converted.documents) {
-            (_, [only]) => self.one(only),
-            (Self::Json, _) => format!("{:#}\n", converted.to_json()),
-            (Self::Yaml, _) => converted.to_yaml(),
-        }
-    }
-
-    /// One object as a text.
-    fn one(self, document: &Document) -> String {
-        match self {
-            Self::Json => format!("{:#}\n", document.to_json()),
-            Self::Yaml => document.to_yaml(),
-        }
-    }
-}
-
 /// Whether a document could not even be read so far as to tell what it is.
 fn is_about_unreadable(issue: &Issue) -> bool {
     issue.severity == Severity::Error && issue.object.is_empty() && !issue.place.file.is_empty()
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,8 +13,16 @@ use crate::input;
 use crate::report::Sources;
 use crate::verb::get::{Names, kind};
 
+/// What stands below `weft delete --help`.
+const EXAMPLES: &str = "\
+Examples:
+  weft delete vs reviews -n shop         one object
+  weft delete vs/reviews dr/reviews      several
+  weft delete -f virtual-service.yaml    whatever the file names";
+
 /// Take objects out of force: `weft delete vs reviews`, `weft delete vs/reviews`, `weft delete -f FILE`.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Delete {
     /// A kind and names, or KIND/NAME.
     #[arg(value_name = "KIND NAME", required_unless_present = "filename", conflicts_with = "filename")]
@@ -22,7 +30,7 @@ pub struct Delete {
     /// A file that names the objects, a directory of them, or - for standard input.
     #[arg(short, long = "filename", value_name = "FILE")]
     pub(crate) filename: Vec<PathBuf>,
-    /// The objects' namespace.
+    /// The objects' namespace; in a file, of those that name none.
     #[arg(short, long, default_value = "default")]
     pub(crate) namespace: String,
     #[command(flatten)]
@@ -34,7 +42,7 @@ pub struct Delete {
 impl Delete {
     pub(crate) async fn run(self) -> anyhow::Result<Exit> {
         let keys = self.keys()?;
-        let documents = input::read(&self.filename)?;
+        let documents = input::read_for(&self.filename, Some(&self.namespace))?;
         let sources = Sources::of(&documents);
         let request = wire::Delete {
             documents,

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Args;
 
-use local::{Layout, Options, Sidecar, Tools, Workload};
+use local::{Layout, Options, Tools};
 
 use super::supervise;
-use crate::exit::{Exit, UsageError};
+use crate::exit::Exit;
 use crate::terminal;
 
 /// How long every process may take to be ready, and then the page to be whole.
@@ -45,7 +45,7 @@ impl Demo {
         let place = Place::new(self.keep.as_deref())?;
         let layout = Layout::new(place.path());
         let mut workloads = cast::workloads(&bookinfo, &layout);
-        dress(&mut workloads, &self.envoy)?;
+        supervise::dress(&mut workloads, &self.envoy)?;
         let tools = Tools::find(&workloads)?;
         files::write(&layout, self.port)?;
         let dir = layout.dir().to_owned();
@@ -84,25 +84,6 @@ impl Place {
     }
 }
 
-/// Gives an Envoy to every workload that is meant by one of the names.
-fn dress(workloads: &mut [Workload], names: &[String]) -> Result<(), UsageError> {
-    for name in names {
-        let mut is_known = false;
-        for workload in workloads.iter_mut().filter(|workload| workload.is_meant_by(name)) {
-            workload.sidecar = Sidecar::Envoy;
-            is_known = true;
-        }
-        if !is_known {
-            let known: Vec<&str> = workloads.iter().map(|workload| workload.name.as_str()).collect();
-            return Err(UsageError(format!(
-                "--envoy {name}: there is no such workload; there are gateway, a service's name, and {}",
-                known.join(", ")
-            )));
-        }
-    }
-    Ok(())
-}
-
 fn greeting(address: SocketAddr, dir: &Path, mesh: u8, took: Duration) -> String {
     let samples = files::samples(&Layout::new(dir)).display().to_string();
     let weft = std::env::args().next().unwrap_or_else(|| "weft".to_owned());
@@ -122,28 +103,6 @@ fn greeting(address: SocketAddr, dir: &Path, mesh: u8, took: Duration) -> String
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn cast() -> Vec<Workload> {
-        cast::workloads(Path::new("/bin/bookinfo"), &Layout::new("/mesh"))
-    }
-
-    fn envoys(names: &[&str]) -> Vec<String> {
-        let mut workloads = cast();
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        dress(&mut workloads, &names).expect("known names");
-        workloads.into_iter().filter(|w| w.sidecar == Sidecar::Envoy).map(|w| w.name).collect()
-    }
-
-    #[test]
-    fn an_envoy_is_for_a_workload_a_service_or_the_gateway() {
-        assert_eq!(envoys(&[]), [""; 0]);
-        assert_eq!(envoys(&["reviews-v2"]), ["reviews-v2"]);
-        assert_eq!(
-            envoys(&["gateway", "reviews"]),
-            ["istio-ingressgateway", "reviews-v1", "reviews-v2", "reviews-v3"]
-        );
-        assert!(dress(&mut cast(), &["review".to_owned()]).is_err());
-    }
 
     #[test]
     fn a_mesh_without_a_place_of_its_own_leaves_nothing_behind() {

@@ -10,7 +10,7 @@ use http::Uri;
 
 use api::{Resource, ResourceSet};
 use base::{Bootstrap, Host, Place};
-use explain::{Call, Decision};
+use explain::{Call, Changes, Decision, Retries, Security, Share, Tls};
 use local::Layout;
 use mesh::{Proxy, Settings, Snapshot};
 
@@ -32,7 +32,7 @@ pub(crate) enum Format {
 /// Tell what a proxy would do with a request, and which object says so; nothing is sent.
 #[derive(Args, Debug)]
 pub struct Explain {
-    /// The URL as the client writes it: http://reviews:9080/reviews/0.
+    /// The URL as the client writes it: http://reviews:9080/reviews/0, or https://… for one that speaks TLS itself.
     pub(crate) url: Uri,
     /// The workload that asks, or `gateway` for a request that arrives there.
     #[arg(long, value_name = "NAME")]
@@ -70,7 +70,7 @@ impl Explain {
         }
         let proxy = asking(&layout, &self.from)?;
         let snapshot =
-            Snapshot::next(Some(&Snapshot::with_addresses(addresses(&layout))), &set, &Settings::default());
+            Snapshot::next(Some(&Snapshot::with_addresses(addresses(&layout))), &set, &settings(&set));
         let decision = explain::decide(&explain::compile(&snapshot, &proxy).plan, &self.call(&proxy)?);
         let text = match self.output {
             Format::Json => format!("{:#}\n", serde_json::to_value(&decision)?),
@@ -98,23 +98,37 @@ impl Explain {
     }
 
     fn call(&self, proxy: &Proxy) -> Result<Call, UsageError> {
-        let authority = self.url.authority().filter(|_| self.url.scheme_str() == Some("http"));
-        let Some(authority) = authority else {
-            return Err(UsageError(format!("{} is no URL of the form http://HOST[:PORT]/PATH", self.url)));
+        let wrong = || UsageError(format!("{} is no URL of the form http[s]://HOST[:PORT]/PATH", self.url));
+        let (usual, security) = match self.url.scheme_str() {
+            Some("http") => (80, Security::Plaintext),
+            Some("https") => (443, Security::Tls),
+            _ => return Err(wrong()),
         };
+        let authority = self.url.authority().ok_or_else(wrong)?;
         let address = match proxy.local {
             _ if proxy.is_gateway() => proxy.gateway_bind,
             Some(net) => net.outbound().into(),
             None => Ipv4Addr::UNSPECIFIED.into(),
         };
+        let is_secured = security == Security::Tls;
         Ok(Call {
             address,
+            security,
+            sni: is_secured.then(|| authority.host().to_owned()),
+            alpn: if is_secured { vec!["h2".to_owned(), "http/1.1".to_owned()] } else { Vec::new() },
             method: self.method.clone(),
             path: self.url.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
             headers: self.headers.clone(),
-            ..Call::http(authority.port_u16().unwrap_or(80), authority.as_str())
+            ..Call::http(authority.port_u16().unwrap_or(usual), authority.as_str())
         })
     }
+}
+
+/// The mesh's settings: those of its ConfigMap `istio`, that of `istio-system` first.
+fn settings(set: &ResourceSet) -> Settings {
+    let mut maps: Vec<_> = set.config_maps().filter(|map| &*map.meta().name == "istio").collect();
+    maps.sort_by_key(|map| &*map.meta().namespace != "istio-system");
+    maps.iter().find_map(|map| map.mesh.as_ref()).map_or_else(Settings::default, Settings::new)
 }
 
 /// How far down its file each object in force begins.
@@ -174,6 +188,10 @@ fn render(decision: &Decision, place: Option<Place>) -> String {
     let mut line =
         |label: &str, text: Option<String>| lines.extend(text.map(|text| format!("{label:<15}{text}\n")));
     line("listener", decision.listener.clone());
+    line("TLS", tls(decision.tls).map(str::to_owned));
+    for secret in &decision.missing_secrets {
+        line("secret missing", Some(secret.clone()));
+    }
     line("route table", decision.route_config.clone());
     line("virtual host", decision.virtual_host.clone());
     line("route", decision.route.clone());
@@ -186,14 +204,58 @@ fn render(decision: &Decision, place: Option<Place>) -> String {
         line("held for", Some(base::duration::render(decision.delay)));
     }
     line("answered with", decision.reply.map(|status| status.to_string()));
+    line("sent to", decision.location.clone());
+    for (name, value) in &decision.reply_headers {
+        line("with header", Some(format!("{name}: {value}")));
+    }
+    line("saying", decision.body.clone());
     // A fault that hits every request leaves none to send on.
-    let sent_on =
-        if decision.fault_percent < 100.0 || decision.reply.is_none() { &*decision.clusters } else { &[] };
-    for share in sent_on {
-        line("goes to", Some(format!("{} ({} %)", share.cluster, share.percent)));
+    let is_sent_on = decision.fault_percent < 100.0 || decision.reply.is_none();
+    for share in decision.clusters.iter().filter(|_| is_sent_on) {
+        line("goes to", Some(goes_to(share)));
+        let sees = [&share.authority, &share.path].into_iter().flatten().map(String::as_str);
+        line("  as", Some(sees.collect::<String>()).filter(|sees| !sees.is_empty()));
+        changes(&mut line, ["  set", "  removed"], &share.request_headers);
+        changes(&mut line, ["  answer set", "  answer less"], &share.response_headers);
+    }
+    for copy in decision.mirrors.iter().filter(|_| is_sent_on) {
+        line("copied to", Some(format!("{} ({} %)", copy.cluster, copy.percent)));
+    }
+    line("within", decision.timeout.map(base::duration::render));
+    line("tried again", decision.retries.as_ref().map(again));
+    if !decision.hash.is_empty() {
+        line("kept together", Some(format!("by {}", decision.hash.join(", else "))));
     }
     line("fails", decision.failure.map(|failure| failure.to_string()));
     lines.concat()
+}
+
+fn tls(tls: Tls) -> Option<&'static str> {
+    match tls {
+        Tls::Mutual => Some("ended here, with the client's certificate"),
+        Tls::None => None,
+        Tls::PassedThrough => Some("passed through"),
+        Tls::Terminated => Some("ended here"),
+    }
+}
+
+fn goes_to(share: &Share) -> String {
+    let destination = share.destination.map(|address| format!(", to {address}")).unwrap_or_default();
+    let missing = if share.is_missing { ", which does not exist" } else { "" };
+    let secured = if share.is_secured { " over TLS" } else { "" };
+    format!("{} ({} %){secured}{destination}{missing}", share.cluster, share.percent)
+}
+
+fn changes(line: &mut impl FnMut(&str, Option<String>), [set, removed]: [&str; 2], changes: &Changes) {
+    changes.set.iter().for_each(|(name, value)| line(set, Some(format!("{name}: {value}"))));
+    changes.removed.iter().for_each(|name| line(removed, Some(name.clone())));
+}
+
+fn again(retries: &Retries) -> String {
+    let each = retries.per_try_timeout.map(|each| format!(", each within {}", base::duration::render(each)));
+    let statuses: Vec<String> = retries.statuses.iter().map(ToString::to_string).collect();
+    let on = retries.on.iter().map(|on| (*on).to_owned()).chain(statuses).collect::<Vec<_>>().join(", ");
+    format!("up to {} times{} on {on}", retries.attempts, each.unwrap_or_default())
 }
 
 #[cfg(test)]

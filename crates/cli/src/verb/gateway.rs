@@ -86,10 +86,9 @@ impl Gateway {
             namespace: "istio-system".to_owned(),
             labels,
             service_account: NAME.to_owned(),
-            ports: Vec::new(),
             role: Role::Gateway(self.bind),
             sidecar: if self.envoy { Sidecar::Envoy } else { Sidecar::Weft },
-            concurrency: None,
+            ..Workload::default()
         }
     }
 }

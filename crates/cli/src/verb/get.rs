@@ -2,13 +2,17 @@
 
 mod columns;
 
+use std::time::SystemTime;
+
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use api::Kind;
 use control::wire::Object;
 
+use self::columns::{Cell, Column};
 use super::target::Target;
+use crate::age;
 use crate::exit::{Exit, UsageError};
 use crate::table::Table;
 use crate::terminal;
@@ -17,14 +21,20 @@ use crate::terminal;
 const ALL: &str = "all";
 
 /// Every kind, in the order they are shown.
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 13] = [
     Kind::Gateway,
     Kind::VirtualService,
     Kind::DestinationRule,
     Kind::ServiceEntry,
+    Kind::Sidecar,
     Kind::WorkloadEntry,
+    Kind::WorkloadGroup,
+    Kind::ProxyConfig,
     Kind::Service,
     Kind::EndpointSlice,
+    Kind::Pod,
+    Kind::Secret,
+    Kind::ConfigMap,
 ];
 
 /// How objects are shown.
@@ -32,16 +42,25 @@ const KINDS: [Kind; 7] = [
 pub(crate) enum Format {
     /// One JSON document; a List for several objects.
     Json,
-    /// KIND/NAME.
+    /// One line each, KIND.GROUP/NAME.
     Name,
-    /// Columns, and where each object stands.
+    /// More columns, and where each object stands.
     Wide,
     /// The documents as their authors wrote them.
     Yaml,
 }
 
+/// What stands below `weft get --help`.
+const EXAMPLES: &str = "\
+Examples:
+  weft get vs                      those of a kind
+  weft get vs,dr -A -o wide        of two kinds and every namespace, with more columns and their files
+  weft get all -o name             KIND.GROUP/NAME, one a line
+  weft get vs/reviews -o yaml      one, as its author wrote it";
+
 /// Show objects in force: `weft get vs`, `weft get vs,dr -A`, `weft get vs/reviews -o yaml`.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Get {
     /// Kinds with commas between them, or `all`; then names. Or KIND/NAME.
     #[arg(value_name = "KIND NAME", required = true)]
@@ -137,7 +156,7 @@ impl Get {
         Ok(match self.output {
             Some(Format::Json) => self.json(objects)?,
             Some(Format::Name) => {
-                objects.iter().map(|o| format!("{}/{}\n", o.kind.to_ascii_lowercase(), o.name)).collect()
+                objects.iter().map(|object| format!("{}/{}\n", named(object), object.name)).collect()
             }
             Some(Format::Yaml) => yaml(objects),
             None | Some(Format::Wide) => self.tables(objects),
@@ -177,7 +196,9 @@ impl Get {
 
     fn table(&self, kind: Kind, objects: &[&Object], names_kind: bool) -> Table {
         let is_wide = self.output == Some(Format::Wide);
-        let columns = columns::of(kind);
+        let columns: Vec<&Column> =
+            columns::of(kind).iter().filter(|column| is_wide || !column.is_wide).collect();
+        let now = SystemTime::now();
         let mut heading: Vec<String> = Vec::new();
         if self.all_namespaces {
             heading.push("NAMESPACE".into());
@@ -194,10 +215,13 @@ impl Get {
                 row.push(object.namespace.clone());
             }
             row.push(match names_kind {
-                true => format!("{}/{}", object.kind.to_ascii_lowercase(), object.name),
+                true => format!("{}/{}", named(object), object.name),
                 false => object.name.clone(),
             });
-            row.extend(columns.iter().map(|column| (column.cell)(&object.json["spec"], &object.json)));
+            row.extend(columns.iter().map(|column| match column.cell {
+                Cell::Age => age::since(object.created.as_deref(), now),
+                Cell::Told(told) => told(&object.json["spec"], &object.json),
+            }));
             if is_wide {
                 row.push(format!("{}:{}", object.file, object.line));
             }
@@ -205,6 +229,13 @@ impl Get {
         }
         table
     }
+}
+
+/// A kind as kubectl names it before a name: `virtualservice.networking.istio.io`, or `service`.
+fn named(object: &Object) -> String {
+    let kind = object.kind.to_ascii_lowercase();
+    let version = object.json["apiVersion"].as_str().and_then(|version| version.split_once('/'));
+    version.map_or_else(|| kind.clone(), |(group, _)| format!("{kind}.{group}"))
 }
 
 /// As their authors wrote them, comments and all, unless that was JSON.

@@ -1,14 +1,22 @@
 //! What verbs share that run a mesh of processes until they are told to stop.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::pin::pin;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use local::{Death, Event, Mesh, Options};
+use control::wire::ProxyStatus;
+use local::{Death, Event, Mesh, Options, Sidecar, Workload};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, UsageError};
 use crate::terminal::{self, Progress};
+
+/// How often is looked whether proxies know of everybody, and how long that may take.
+const LOOK: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs a mesh until Ctrl-C: starts it, waits until it is ready, announces it, tells what dies, and stops it.
 ///
@@ -44,6 +52,7 @@ async fn live(
     until_ready(mesh, count).await?;
     let mut announced = pin!(announce(mesh.number()));
     let mut is_announced = false;
+    let mut unready = BTreeSet::new();
     loop {
         let event = tokio::select! {
             event = mesh.next() => event,
@@ -55,7 +64,15 @@ async fn live(
         };
         match event {
             Some(Event::Died(death)) => tell(&death),
+            Some(Event::Restarting(death, pause)) => tell_restart(&death, pause),
             Some(Event::Failed { workload, why }) => terminal::say(&format!("{workload} failed: {why}")),
+            Some(Event::Unready { workload }) => {
+                unready.insert(workload.clone());
+                terminal::say(&format!("{workload} is not ready any more; nobody is sent to it"));
+            }
+            Some(Event::Ready { workload, .. }) if unready.remove(&workload) => {
+                terminal::say(&format!("{workload} is ready again"));
+            }
             Some(Event::Ready { .. }) => {}
             None => anyhow::bail!("every process of the mesh has ended"),
         }
@@ -64,10 +81,13 @@ async fn live(
 
 async fn until_ready(mesh: &mut Mesh, count: usize) -> anyhow::Result<()> {
     let progress = Progress::new();
-    for ready in 0..count {
-        progress.show(&format!("starting: {ready} of {count} ready"));
+    let mut ready = BTreeSet::new();
+    while ready.len() < count {
+        progress.show(&format!("starting: {} of {count} ready", ready.len()));
         match mesh.next().await {
-            Some(Event::Ready { .. }) => {}
+            Some(Event::Ready { workload, .. }) => {
+                ready.insert(workload);
+            }
             Some(Event::Failed { workload, why }) => {
                 progress.clear();
                 anyhow::bail!("{workload} failed: {why}");
@@ -77,7 +97,68 @@ async fn until_ready(mesh: &mut Mesh, count: usize) -> anyhow::Result<()> {
                 tell(&death);
                 anyhow::bail!("{} ended before the mesh was ready", death.name);
             }
+            Some(Event::Restarting(death, pause)) => {
+                progress.clear();
+                tell_restart(&death, pause);
+            }
+            Some(Event::Unready { workload }) => {
+                ready.remove(&workload);
+            }
             None => anyhow::bail!("every process of the mesh has ended"),
+        }
+    }
+    Ok(())
+}
+
+/// Waits until every proxy knows of every workload.
+///
+/// # Errors
+/// When some does not for a long while.
+pub(super) async fn settled(dir: &Path, workloads: usize, proxies: usize) -> anyhow::Result<()> {
+    let client = control::client::find(Some(dir)).await?;
+    let waiting = async {
+        let mut ticks = tokio::time::interval(LOOK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let status = client.status().await?;
+            let entries = status.objects.get("WorkloadEntry").copied().unwrap_or_default();
+            let knows_all = |proxy: &ProxyStatus| proxy.settled >= status.generation;
+            let is_whole = entries >= workloads && status.proxies.len() >= proxies;
+            if is_whole && status.proxies.iter().all(knows_all) {
+                return anyhow::Ok(());
+            }
+        }
+    };
+    let outcome = tokio::time::timeout(PATIENCE, waiting).await;
+    outcome.with_context(|| format!("some proxy does not know of every workload after {PATIENCE:?}"))?
+}
+
+fn tell_restart(death: &Death, pause: Duration) {
+    tell(death);
+    terminal::say(&format!("  it is started again in {:.1} s", pause.as_secs_f64()));
+}
+
+/// Gives an Envoy to every workload that is meant by one of the names.
+///
+/// # Errors
+/// When a name means none.
+pub(super) fn dress(workloads: &mut [Workload], names: &[String]) -> Result<(), UsageError> {
+    for name in names {
+        let mut is_known = false;
+        for workload in workloads
+            .iter_mut()
+            .filter(|workload| workload.sidecar != Sidecar::None && workload.is_meant_by(name))
+        {
+            workload.sidecar = Sidecar::Envoy;
+            is_known = true;
+        }
+        if !is_known {
+            let known: Vec<&str> = workloads.iter().map(|workload| workload.name.as_str()).collect();
+            return Err(UsageError(format!(
+                "--envoy {name}: there is no such workload; there are gateway, a service's name, and {}",
+                known.join(", ")
+            )));
         }
     }
     Ok(())
@@ -116,5 +197,42 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::Labels;
+    use local::Role;
+
+    use super::*;
+
+    fn cast() -> Vec<Workload> {
+        let workload = |name: &str, app: &str| Workload {
+            name: name.into(),
+            labels: Labels::from([("app", app)]),
+            ..Workload::default()
+        };
+        let gateway = Workload {
+            role: Role::Gateway([127, 0, 0, 1].into()),
+            ..workload("istio-ingressgateway", "istio-ingressgateway")
+        };
+        let outside = Workload { sidecar: Sidecar::None, ..workload("reviews-legacy", "reviews") };
+        vec![gateway, workload("reviews-v1", "reviews"), workload("reviews-v2", "reviews"), outside]
+    }
+
+    fn envoys(names: &[&str]) -> Vec<String> {
+        let mut workloads = cast();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        dress(&mut workloads, &names).expect("known names");
+        workloads.into_iter().filter(|w| w.sidecar == Sidecar::Envoy).map(|w| w.name).collect()
+    }
+
+    #[test]
+    fn an_envoy_is_for_a_workload_a_service_or_the_gateway() {
+        assert_eq!(envoys(&[]), [""; 0]);
+        assert_eq!(envoys(&["reviews-v2"]), ["reviews-v2"]);
+        assert_eq!(envoys(&["gateway", "reviews"]), ["istio-ingressgateway", "reviews-v1", "reviews-v2"]);
+        assert!(dress(&mut cast(), &["review".to_owned()]).is_err());
     }
 }

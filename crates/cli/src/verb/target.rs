@@ -74,6 +74,10 @@ impl Patience {
         if is_wrong || report::has_error(&reply.issues) {
             return Ok(Exit::Wrong);
         }
+        if !reply.disconnected.is_empty() {
+            let names: Vec<String> = reply.disconnected.iter().map(|node| short(node)).collect();
+            terminal::say(&format!("not connected, told when they are back: {}", names.join(", ")));
+        }
         if self.timeout.is_zero() || reply.pending.is_empty() {
             return Ok(Exit::Done);
         }
@@ -102,6 +106,7 @@ fn word(action: Action) -> &'static str {
         Action::Missing => "not found",
         Action::Refused => "refused",
         Action::Unchanged => "unchanged",
+        Action::Valid => "valid",
     }
 }
 

@@ -30,17 +30,17 @@ fn snapshot(addresses: &[&str]) -> Snapshot {
     Snapshot::next(None, &set, &Settings::default())
 }
 
-fn scope(snapshot: &Snapshot, workload: u8, before: Option<&Scope>) -> Scope {
-    Scope::new(mesh::view(snapshot, &proxy(workload)), before)
+fn scope(snapshot: &Snapshot, workload: u8, before: Option<&Scope>, memo: &Memo) -> Scope {
+    Scope::new(mesh::view(snapshot, &proxy(workload)), before, memo)
 }
 
 #[test]
 fn scopes_that_differ_share_what_is_equal() {
     let (memo, snapshot) = (Memo::default(), snapshot(&["10.0.0.1"]));
-    let (one, two) = (scope(&snapshot, 1, None), scope(&snapshot, 2, None));
+    let (one, two) = (scope(&snapshot, 1, None, &memo), scope(&snapshot, 2, None, &memo));
 
-    let first = one.named(TypeUrl::Endpoint, HOST, &memo).unwrap();
-    let second = two.named(TypeUrl::Endpoint, HOST, &memo).unwrap();
+    let first = one.named(TypeUrl::Endpoint, HOST).unwrap();
+    let second = two.named(TypeUrl::Endpoint, HOST).unwrap();
 
     assert!(Arc::ptr_eq(&first, &second));
 }
@@ -48,30 +48,29 @@ fn scopes_that_differ_share_what_is_equal() {
 #[test]
 fn what_did_not_change_is_not_encoded_anew_by_the_only_proxy_there_is() {
     let memo = Memo::default();
-    let one = scope(&snapshot(&["10.0.0.1"]), 1, None);
-    let clusters = one.all(TypeUrl::Cluster, &memo);
-    let endpoints: Vec<*const Served> =
-        one.named(TypeUrl::Endpoint, HOST, &memo).iter().map(Arc::as_ptr).collect();
+    let one = scope(&snapshot(&["10.0.0.1"]), 1, None, &memo);
+    let clusters = one.all(TypeUrl::Cluster);
+    let endpoints: Vec<*const Served> = one.named(TypeUrl::Endpoint, HOST).iter().map(Arc::as_ptr).collect();
     let held: Vec<*const Served> = clusters.iter().map(Arc::as_ptr).collect();
     drop(clusters);
 
-    let next = scope(&snapshot(&["10.0.0.1"]), 1, Some(&one));
+    let next = scope(&snapshot(&["10.0.0.1"]), 1, Some(&one), &memo);
     drop(one);
 
-    assert_eq!(next.all(TypeUrl::Cluster, &memo).iter().map(Arc::as_ptr).collect::<Vec<_>>(), held);
-    let again = next.named(TypeUrl::Endpoint, HOST, &memo);
+    assert_eq!(next.all(TypeUrl::Cluster).iter().map(Arc::as_ptr).collect::<Vec<_>>(), held);
+    let again = next.named(TypeUrl::Endpoint, HOST);
     assert_eq!(again.iter().map(Arc::as_ptr).collect::<Vec<_>>(), endpoints);
 }
 
 #[test]
 fn changed_endpoints_have_another_version_and_unchanged_clusters_have_not() {
     let memo = Memo::default();
-    let (one, two) = (scope(&snapshot(&["10.0.0.1"]), 1, None), scope(&snapshot(&["10.0.0.2"]), 1, None));
+    let (one, two) =
+        (scope(&snapshot(&["10.0.0.1"]), 1, None, &memo), scope(&snapshot(&["10.0.0.2"]), 1, None, &memo));
 
-    let versions = |scope: &Scope| {
-        scope.all(TypeUrl::Cluster, &memo).iter().map(|s| s.version.clone()).collect::<Vec<_>>()
-    };
-    let endpoints = |scope: &Scope| scope.named(TypeUrl::Endpoint, HOST, &memo).unwrap().version.clone();
+    let versions =
+        |scope: &Scope| scope.all(TypeUrl::Cluster).iter().map(|s| s.version.clone()).collect::<Vec<_>>();
+    let endpoints = |scope: &Scope| scope.named(TypeUrl::Endpoint, HOST).unwrap().version.clone();
 
     assert_eq!(versions(&one), versions(&two));
     assert_ne!(endpoints(&one), endpoints(&two));
@@ -79,27 +78,47 @@ fn changed_endpoints_have_another_version_and_unchanged_clusters_have_not() {
 
 #[test]
 fn every_name_of_endpoints_and_routes_is_answered() {
-    let (memo, one) = (Memo::default(), scope(&snapshot(&[]), 1, None));
+    let memo = Memo::default();
+    let one = scope(&snapshot(&[]), 1, None, &memo);
 
     for ty in [TypeUrl::Endpoint, TypeUrl::Route] {
-        let served = one.named(ty, "no such name", &memo).unwrap();
+        let served = one.named(ty, "no such name").unwrap();
 
         assert_eq!(&*served.name, "no such name");
     }
-    assert!(one.named(TypeUrl::Cluster, "no such name", &memo).is_none());
-    assert!(one.named(TypeUrl::Secret, "default", &memo).is_none());
+    assert!(one.named(TypeUrl::Cluster, "no such name").is_none());
+    assert!(one.secret("kubernetes://none").is_none());
 }
 
 #[test]
 fn names_that_do_not_exist_take_no_memory() {
-    let (memo, one) = (Memo::default(), scope(&snapshot(&[]), 1, None));
+    let memo = Memo::default();
+    let one = scope(&snapshot(&[]), 1, None, &memo);
+    let before = (memo.len(), memo.made());
 
     for n in 0..100 {
-        one.named(TypeUrl::Route, &format!("no such name {n}"), &memo);
+        one.named(TypeUrl::Route, &format!("no such name {n}"));
     }
 
-    assert!(lock(&one.named).routes.is_empty());
-    assert_eq!(memo.len(), 0);
+    assert_eq!((memo.len(), memo.made()), before);
+}
+
+#[test]
+fn what_differs_between_generations_is_told_by_type() {
+    let memo = Memo::default();
+    let one = scope(&snapshot(&["10.0.0.1"]), 1, None, &memo);
+
+    let same = scope(&snapshot(&["10.0.0.1"]), 1, Some(&one), &memo);
+    let other = scope(&snapshot(&["10.0.0.2"]), 1, Some(&one), &memo);
+
+    let told = [TypeUrl::Cluster, TypeUrl::Endpoint, TypeUrl::Listener, TypeUrl::Route];
+    for ty in told {
+        assert_eq!(same.differing(&one, ty).unwrap().to_vec(), []);
+        let expected: &[Arc<str>] = if ty == TypeUrl::Endpoint { &[HOST.into()] } else { &[] };
+        assert_eq!(&*other.differing(&one, ty).unwrap(), expected, "{ty}");
+        assert_eq!(other.differing(&same, ty), None, "it was not made after that one");
+    }
+    assert_eq!(other.differing(&one, TypeUrl::Secret), None);
 }
 
 #[test]
@@ -108,7 +127,7 @@ fn what_nobody_uses_is_forgotten() {
 
     for n in 0..u16::try_from(3 * SWEEP).unwrap() {
         let address = format!("10.0.{}.{}", n / 250, n % 250 + 1);
-        scope(&snapshot(&[&address]), 1, None).named(TypeUrl::Endpoint, HOST, &memo).unwrap();
+        scope(&snapshot(&[&address]), 1, None, &memo).named(TypeUrl::Endpoint, HOST).unwrap();
     }
 
     assert!(memo.len() <= 2 * SWEEP, "{}", memo.len());

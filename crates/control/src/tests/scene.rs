@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use base::Host;
+use base::{Discovery, Host};
 use proto::envoy::config::cluster::v3::Cluster;
 use proto::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
 use proto::google::protobuf::value::Kind;
@@ -29,16 +29,21 @@ use crate::{Control, Options};
 /// No test waits longer than this for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(super) const NODE: &str = "sidecar~127.77.3.1~reviews-v1.default~default.svc.cluster.local";
+pub(crate) const NODE: &str = "sidecar~127.77.3.1~reviews-v1.default~default.svc.cluster.local";
+
+/// A secret of the directory, and one of the proxy's machine.
+pub(crate) const SECRET: &str = "kubernetes://web";
+pub(crate) const FILE_SECRET: &str = "file-cert:/certs/cert.pem~/certs/key.pem";
 
 /// One running control plane.
-pub(super) struct Scene {
+pub(crate) struct Scene {
     dir: TempDir,
     registry: TempDir,
     shared_registry: Option<PathBuf>,
-    pub(super) ads: SocketAddr,
+    pub(crate) ads: SocketAddr,
+    socket: PathBuf,
     http: SocketAddr,
-    pub(super) client: Client,
+    pub(crate) client: Client,
     built: Arc<Built>,
     plane: Arc<Plane>,
     stop: oneshot::Sender<()>,
@@ -46,7 +51,7 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    pub(super) async fn start(files: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(files: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for (path, text) in files {
             let path = dir.path().join(path);
@@ -56,24 +61,38 @@ impl Scene {
         Self::start_in(dir).await
     }
 
-    pub(super) async fn start_in(dir: TempDir) -> Self {
+    pub(crate) async fn start_in(dir: TempDir) -> Self {
         Self::launch(dir, None).await
     }
 
-    pub(super) async fn start_with_registry(registry: PathBuf) -> Self {
+    pub(crate) async fn start_with_registry(registry: PathBuf) -> Self {
         Self::launch(tempfile::tempdir().unwrap(), Some(registry)).await
     }
 
+    pub(crate) async fn start_with_mesh_config(file: PathBuf) -> Self {
+        Self::launch_with(tempfile::tempdir().unwrap(), None, Some(file)).await
+    }
+
     async fn launch(dir: TempDir, shared_registry: Option<PathBuf>) -> Self {
+        Self::launch_with(dir, shared_registry, None).await
+    }
+
+    async fn launch_with(
+        dir: TempDir,
+        shared_registry: Option<PathBuf>,
+        mesh_config: Option<PathBuf>,
+    ) -> Self {
         let registry = tempfile::tempdir().unwrap();
         let listed = shared_registry.clone().unwrap_or_else(|| registry.path().to_owned());
-        let control = Control::start(options(dir.path(), &listed)).await.unwrap();
+        let options = Options { mesh_config, ..options(dir.path(), &listed) };
+        let control = Control::start(options).await.unwrap();
         let (stop, stopped) = oneshot::channel();
         Self {
             dir,
             registry,
             shared_registry,
             ads: control.ads(),
+            socket: control.ads_socket(),
             http: control.http(),
             client: control.client(),
             built: control.built(),
@@ -83,43 +102,88 @@ impl Scene {
         }
     }
 
-    pub(super) fn options(&self) -> Options {
+    pub(crate) fn options(&self) -> Options {
         let listed = self.shared_registry.as_deref().unwrap_or(self.registry.path());
         options(self.dir.path(), listed)
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub(super) fn addresses(&self) -> BTreeMap<Host, u8> {
+    pub(crate) fn addresses(&self) -> BTreeMap<Host, u8> {
         self.plane.current().snapshot.addresses().clone()
     }
 
     /// Stops it and hands back its directory.
-    pub(super) async fn stop(self) -> TempDir {
+    pub(crate) async fn stop(self) -> TempDir {
         self.stop.send(()).unwrap();
         tokio::time::timeout(PATIENCE, self.serving).await.expect("an end in time").unwrap().unwrap();
         self.dir
     }
 
-    /// Connects a proxy and waits until it has everything.
-    pub(super) async fn connect(&self, mood: Mood) -> Proxy {
+    /// Connects a proxy over the network and waits until it has everything.
+    pub(crate) async fn connect(&self, mood: Mood) -> Proxy {
+        let proxy = self.attach(Discovery::Tcp(self.ads), NODE, mood);
+        self.until_settled(&[NODE.to_owned()]).await;
+        proxy
+    }
+
+    /// Connects a proxy over the mesh's socket and waits until it has everything.
+    pub(crate) async fn connect_privately(&self) -> Proxy {
+        let proxy = self.attach(Discovery::Unix(self.socket.clone()), NODE, Mood::Content);
+        self.until_settled(&[NODE.to_owned()]).await;
+        proxy
+    }
+
+    /// Starts a proxy of a node id.
+    pub(crate) fn attach(&self, discovery: Discovery, id: &str, mood: Mood) -> Proxy {
         let shared = Arc::new(Shared { heard: Mutex::default(), mood: watch::Sender::new(mood) });
         let inhabitant = Inhabitant { shared: shared.clone(), endpoints: BTreeSet::new() };
         let (stop, stopped) = oneshot::channel();
-        let ads = self.ads;
+        let node = Node { id: id.to_owned(), ..node() };
         let following = tokio::spawn(async move {
-            xds::follow(ads, node(), 1, inhabitant, async move { drop(stopped.await) }).await;
+            xds::follow(discovery, node, 1, inhabitant, async move { drop(stopped.await) }).await;
         });
-        let request = Wait { nodes: vec![NODE.into()], ..Wait::default() };
+        Proxy { shared, _stop: stop, following }
+    }
+
+    /// Waits until proxies have everything.
+    pub(crate) async fn until_settled(&self, nodes: &[String]) {
+        let request = Wait { nodes: nodes.to_vec(), ..Wait::default() };
         let reply = self.client.wait(&request).await.unwrap();
         assert_eq!(reply.pending, Vec::<String>::new());
-        Proxy { shared, _stop: stop, _following: following }
+    }
+
+    /// How many resources were ever translated and encoded.
+    pub(crate) fn made(&self) -> u64 {
+        self.plane.memo.made()
+    }
+
+    /// The mesh's settings in force.
+    pub(crate) fn mesh_config(&self) -> Arc<api::MeshConfig> {
+        self.built.standing().mesh
+    }
+
+    /// Waits until the mesh's settings name a root namespace.
+    pub(crate) async fn until_root_namespace(&self, name: &str) {
+        let told = async {
+            while self.mesh_config().root_namespace != name {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, told).await.expect("settings in time");
+    }
+
+    /// Waits until there is a generation.
+    pub(crate) async fn until_generation(&self, number: u64) {
+        let mut generations = self.plane.numbers();
+        let published = generations.wait_for(|newest| *newest >= number);
+        drop(tokio::time::timeout(PATIENCE, published).await.expect("a generation in time").unwrap());
     }
 
     /// Waits until something is wrong with a file of this name.
-    pub(super) async fn until_issue(&self, name: &str) {
+    pub(crate) async fn until_issue(&self, name: &str) {
         let mut progress = self.built.progress();
         let told = async {
             while !self.built.standing().issues.iter().any(|issue| issue.place.file.ends_with(name)) {
@@ -130,12 +194,12 @@ impl Scene {
     }
 
     /// A place for the directory to be moved to.
-    pub(super) fn aside(&self) -> PathBuf {
+    pub(crate) fn aside(&self) -> PathBuf {
         self.dir.path().with_extension("aside")
     }
 
     /// Waits until somebody answers on the control socket.
-    pub(super) async fn until_answering(&self) {
+    pub(crate) async fn until_answering(&self) {
         let answering = async {
             while self.client.status().await.is_err() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -145,14 +209,14 @@ impl Scene {
     }
 
     /// One page of 15014, head and body.
-    pub(super) async fn fetch(&self, path: &str) -> String {
+    pub(crate) async fn fetch(&self, path: &str) -> String {
         let stream = TcpStream::connect(self.http).await.unwrap();
         exchange(stream, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await
     }
 
     /// Says something on the control socket and returns what is answered.
-    pub(super) async fn say(&self, text: &str) -> String {
-        exchange(crate::home::connect(self.client.socket()).await.unwrap(), text).await
+    pub(crate) async fn say(&self, text: &str) -> String {
+        exchange(xds::unix::connect(self.client.socket()).await.unwrap(), text).await
     }
 }
 
@@ -172,17 +236,17 @@ fn options(dir: &Path, registry: &Path) -> Options {
 
 /// How a proxy takes what it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mood {
+pub(crate) enum Mood {
     Content,
     Refusing,
     Silent,
 }
 
 /// A proxy, seen from outside.
-pub(super) struct Proxy {
+pub(crate) struct Proxy {
     shared: Arc<Shared>,
     _stop: oneshot::Sender<()>,
-    _following: JoinHandle<()>,
+    following: JoinHandle<()>,
 }
 
 struct Shared {
@@ -191,17 +255,23 @@ struct Shared {
 }
 
 impl Proxy {
-    pub(super) fn becomes(&self, mood: Mood) {
+    pub(crate) fn becomes(&self, mood: Mood) {
         self.shared.mood.send_replace(mood);
     }
 
+    /// Goes without a farewell.
+    pub(crate) async fn vanish(self) {
+        self.following.abort();
+        let _ = self.following.await;
+    }
+
     /// Everything it was sent so far.
-    pub(super) fn heard(&mut self) -> Vec<Update> {
+    pub(crate) fn heard(&self) -> Vec<Update> {
         self.shared.heard.lock().unwrap().clone()
     }
 
     /// Whether a text occurs in anything it was sent.
-    pub(super) fn knows(&mut self, text: &str) -> bool {
+    pub(crate) fn knows(&self, text: &str) -> bool {
         let found = |bytes: &[u8]| bytes.windows(text.len()).any(|window| window == text.as_bytes());
         self.heard().iter().flat_map(|update| &update.added).any(|added| found(&added.any.value))
     }
@@ -242,6 +312,7 @@ impl Accept for Inhabitant {
     fn wanted(&self, ty: TypeUrl) -> BTreeSet<String> {
         match ty {
             TypeUrl::Endpoint => self.endpoints.clone(),
+            TypeUrl::Secret => [SECRET.to_owned(), FILE_SECRET.to_owned()].into(),
             TypeUrl::Route => ["9080".to_owned(), "http_proxy".to_owned(), "none".to_owned()].into(),
             _ => BTreeSet::new(),
         }
@@ -266,7 +337,7 @@ fn node() -> Node {
     Node { id: NODE.into(), metadata: Some(Struct { fields: metadata.into() }), ..Node::default() }
 }
 
-pub(super) fn service(name: &str) -> String {
+pub(crate) fn service(name: &str) -> String {
     format!(
         "apiVersion: v1
 kind: Service
@@ -282,7 +353,7 @@ spec:
     )
 }
 
-pub(super) fn workload(name: &str, version: &str, address: &str) -> String {
+pub(crate) fn workload(name: &str, version: &str, address: &str) -> String {
     format!(
         "apiVersion: networking.istio.io/v1
 kind: WorkloadEntry
@@ -300,7 +371,7 @@ spec:
     )
 }
 
-pub(super) fn virtual_service(name: &str, subset: &str) -> String {
+pub(crate) fn virtual_service(name: &str, subset: &str) -> String {
     format!(
         "apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -319,7 +390,7 @@ spec:
 }
 
 /// One service with two versions.
-pub(super) fn mesh() -> String {
+pub(crate) fn mesh() -> String {
     let rule = "apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata:

@@ -181,13 +181,7 @@ fn exchange() -> Exchange {
     Exchange {
         request: http::Request::post("/").body(()).unwrap().into_parts().0,
         response: None,
-        facts: Facts {
-            began: Moment::default(),
-            peer: Peer { remote: address, local: address },
-            attempt: 0,
-            flags: Vec::new(),
-            seed: 0,
-        },
+        facts: Facts::new(Moment::default(), Peer { remote: address, local: address }, 0),
     }
 }
 

@@ -43,6 +43,7 @@ fn a_preflight_from_an_allowed_origin_is_answered() {
         "access-control-allow-credentials: true",
         "access-control-allow-methods: GET,PUT",
         "access-control-allow-headers: x-one",
+        "access-control-expose-headers: x-two",
         "access-control-max-age: 60",
     ];
     assert_eq!(told, expected);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use base::Bootstrap;
+use base::{Bootstrap, Discovery};
 
 /// The type of the HTTP connection manager's settings.
 const HTTP_MANAGER: &str =
@@ -20,6 +20,10 @@ const HTTP_OPTIONS: &str = "type.googleapis.com/envoy.extensions.upstreams.http.
 const CONNECTION_LIMIT: &str = "type.googleapis.com/\
     envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig";
 
+/// The type of the settings of its resolver.
+const CARES: &str =
+    "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig";
+
 /// The most connections an Envoy takes from all its clients together.
 const CONNECTIONS: u32 = 65_536;
 
@@ -27,7 +31,7 @@ const CONNECTIONS: u32 = 65_536;
 ///
 /// The access log is not in it: Envoy's listeners write theirs where the control plane says, to standard output.
 pub fn envoy(bootstrap: &Bootstrap) -> Value {
-    json!({
+    let mut written = json!({
         "node": {
             "id": bootstrap.id,
             "cluster": bootstrap.cluster,
@@ -44,7 +48,7 @@ pub fn envoy(bootstrap: &Bootstrap) -> Value {
             "lds_config": by_ads(),
         },
         "static_resources": {
-            "clusters": [discovery(bootstrap.discovery), admin_cluster(bootstrap.admin)],
+            "clusters": [discovery(&bootstrap.discovery), admin_cluster(bootstrap.admin)],
             "listeners": [
                 forwarder("readiness", bootstrap.readiness, "/healthz/ready", "/ready"),
                 forwarder("metrics", bootstrap.metrics, "/stats/prometheus", "/stats/prometheus"),
@@ -60,6 +64,22 @@ pub fn envoy(bootstrap: &Bootstrap) -> Value {
                 },
             }],
         },
+    });
+    if !bootstrap.dns.is_empty() {
+        written["typed_dns_resolver_config"] = resolver(&bootstrap.dns);
+    }
+    written
+}
+
+/// The resolver that asks these servers and no others.
+fn resolver(servers: &[SocketAddr]) -> Value {
+    json!({
+        "name": "envoy.network.dns_resolver.cares",
+        "typed_config": {
+            "@type": CARES,
+            "resolvers": servers.iter().map(|at| address(*at)).collect::<Vec<_>>(),
+            "dns_resolver_options": { "no_default_search_domain": true },
+        },
     })
 }
 
@@ -68,12 +88,16 @@ fn by_ads() -> Value {
     json!({ "ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s" })
 }
 
-fn discovery(at: SocketAddr) -> Value {
+fn discovery(at: &Discovery) -> Value {
+    let address = match at {
+        Discovery::Tcp(at) => address(*at),
+        Discovery::Unix(path) => json!({ "pipe": { "path": path } }),
+    };
     json!({
         "name": "xds-grpc",
         "type": "STATIC",
         "connect_timeout": "1s",
-        "load_assignment": assignment("xds-grpc", at),
+        "load_assignment": assignment("xds-grpc", &address),
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": HTTP_OPTIONS,
@@ -92,14 +116,14 @@ fn admin_cluster(at: SocketAddr) -> Value {
         "name": "prometheus_stats",
         "type": "STATIC",
         "connect_timeout": "1s",
-        "load_assignment": assignment("prometheus_stats", at),
+        "load_assignment": assignment("prometheus_stats", &address(at)),
     })
 }
 
-fn assignment(cluster: &str, at: SocketAddr) -> Value {
+fn assignment(cluster: &str, address: &Value) -> Value {
     json!({
         "cluster_name": cluster,
-        "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address(at) } }] }],
+        "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address } }] }],
     })
 }
 

@@ -3,7 +3,6 @@
 use base::Labels;
 
 use super::*;
-use crate::workload::{Program, Sidecar};
 
 const NET: LocalNet = LocalNet { mesh: 77, workload: 3 };
 
@@ -15,19 +14,22 @@ fn reviews() -> Workload {
         labels: Labels::from([("app", "reviews"), ("version", "v1")]),
         service_account: "bookinfo-reviews".into(),
         ports: vec![9080],
-        role: Role::Sidecar(Program::default()),
-        sidecar: Sidecar::Weft,
         concurrency: Some(1),
+        ..Workload::default()
     }
+}
+
+fn socket() -> Discovery {
+    discovery(&reviews(), NET, &Layout::new("/m"))
 }
 
 #[test]
 fn a_sidecar_owns_its_loopback_network() {
-    let bootstrap = bootstrap(&reviews(), NET, Some("/m/access.log".into()));
+    let bootstrap = bootstrap(&reviews(), NET, socket(), Some("/m/access.log".into()));
 
     assert_eq!(bootstrap.id, "sidecar~127.77.3.1~reviews-v1-abc-xyz.default~default.svc.cluster.local");
     assert_eq!(bootstrap.cluster, "reviews.default");
-    assert_eq!(bootstrap.discovery.to_string(), "127.77.0.1:15010");
+    assert_eq!(bootstrap.discovery.to_string(), "unix:/m/.weft/ads.sock");
     assert_eq!(bootstrap.admin.to_string(), "127.77.3.1:15000");
     assert_eq!(bootstrap.readiness.to_string(), "127.77.3.1:15021");
     assert_eq!(bootstrap.metrics.to_string(), "127.77.3.1:15090");
@@ -42,7 +44,7 @@ fn a_sidecar_owns_its_loopback_network() {
 fn a_gateway_is_a_router_that_is_told_where_to_listen() {
     let gateway = Workload { role: Role::Gateway([0, 0, 0, 0].into()), ..reviews() };
 
-    let bootstrap = bootstrap(&gateway, NET, None);
+    let bootstrap = bootstrap(&gateway, NET, socket(), None);
 
     assert!(bootstrap.id.starts_with("router~127.77.3.1~"));
     assert_eq!(bootstrap.metadata["GATEWAY_BIND"], "0.0.0.0");
@@ -50,8 +52,23 @@ fn a_gateway_is_a_router_that_is_told_where_to_listen() {
 }
 
 #[test]
+fn a_replica_says_whose_it_is_and_where_its_program_listens() {
+    let replica = Workload {
+        name: "reviews-v1-2".into(),
+        owner: "reviews-v1".into(),
+        listens: [(9080, 41234)].into(),
+        ..reviews()
+    };
+
+    let bootstrap = bootstrap(&replica, NET, socket(), None);
+
+    assert_eq!(bootstrap.metadata["WORKLOAD_NAME"], "reviews-v1");
+    assert_eq!(bootstrap.metadata["PROGRAM_PORTS"], json!({ "9080": 41234 }));
+}
+
+#[test]
 fn a_bootstrap_survives_its_json() {
-    let written = bootstrap(&reviews(), NET, None);
+    let written = bootstrap(&reviews(), NET, socket(), None);
 
     let read: Bootstrap = serde_json::from_value(serde_json::to_value(&written).unwrap()).unwrap();
 
@@ -60,7 +77,7 @@ fn a_bootstrap_survives_its_json() {
 
 #[test]
 fn an_envoy_asks_for_everything_by_delta_ads() {
-    let envoy = envoy(&bootstrap(&reviews(), NET, None));
+    let envoy = envoy(&bootstrap(&reviews(), NET, socket(), None));
 
     assert_eq!(
         envoy["node"]["id"],
@@ -78,8 +95,27 @@ fn an_envoy_asks_for_everything_by_delta_ads() {
 }
 
 #[test]
+fn an_envoy_reaches_the_control_plane_by_its_socket() {
+    let envoy = envoy(&bootstrap(&reviews(), NET, socket(), None));
+
+    let cluster = &envoy["static_resources"]["clusters"][0];
+    let endpoint = &cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
+    assert_eq!(cluster["type"], "STATIC");
+    assert_eq!(endpoint["address"], json!({ "pipe": { "path": "/m/.weft/ads.sock" } }));
+}
+
+#[test]
+fn only_an_envoy_in_too_deep_a_directory_goes_by_the_network() {
+    let deep = Layout::new(format!("/{}", "d".repeat(120)));
+    let envoy = Workload { sidecar: Sidecar::Envoy, ..reviews() };
+
+    assert_eq!(discovery(&reviews(), NET, &deep), Discovery::Unix(deep.ads()));
+    assert_eq!(discovery(&envoy, NET, &deep), Claim::discovery(77).into());
+}
+
+#[test]
 fn an_envoys_own_ports_are_the_usual_ones() {
-    let envoy = envoy(&bootstrap(&reviews(), NET, None));
+    let envoy = envoy(&bootstrap(&reviews(), NET, socket(), None));
 
     let port = |at: &Value| at["socket_address"]["port_value"].as_u64().unwrap();
     assert_eq!(port(&envoy["admin"]["address"]), 15000);
@@ -94,7 +130,7 @@ fn a_real_envoy_accepts_its_bootstrap() {
     }
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("envoy.json");
-    std::fs::write(&file, envoy(&bootstrap(&reviews(), NET, None)).to_string()).unwrap();
+    std::fs::write(&file, envoy(&bootstrap(&reviews(), NET, socket(), None)).to_string()).unwrap();
 
     let output = std::process::Command::new(testkit::envoy().unwrap())
         .args(["--mode", "validate", "--disable-hot-restart", "-l", "warning", "-c"])

@@ -1,9 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
-use base::Labels;
-
 use super::*;
-use crate::workload::{Program, Role, Sidecar};
+use crate::workload::Program;
 
 const NET: LocalNet = LocalNet { mesh: 77, workload: 3 };
 
@@ -13,12 +11,9 @@ fn workload(env: &[(&str, &str)]) -> Workload {
         name: "productpage-v1".into(),
         pod: "productpage-v1-abc".into(),
         namespace: "default".into(),
-        labels: Labels::default(),
-        service_account: "default".into(),
         ports: vec![9080, 9090],
         role: Role::Sidecar(Program { env, ..Program::default() }),
-        sidecar: Sidecar::Weft,
-        concurrency: None,
+        ..Workload::default()
     }
 }
 
@@ -30,7 +25,9 @@ fn a_program_is_told_where_to_listen_and_how_to_go_out() {
 
     assert_eq!(variables["BIND"], "127.77.3.2");
     assert_eq!(variables["PORT"], "9080");
-    assert_eq!(variables["HTTP_PROXY"], "http://127.77.3.3:15007");
+    for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"] {
+        assert_eq!(variables[name], "http://127.77.3.3:15007");
+    }
     assert_eq!(variables["POD_NAME"], "productpage-v1-abc");
     assert_eq!(variables["STAR_COLOR"], "red");
 }
@@ -63,4 +60,15 @@ fn addresses_that_cannot_be_read_leave_the_program_without_them() {
     std::fs::write(layout.addresses(), "{\"x\": 999").unwrap();
 
     assert!(variables(&workload(&[]), NET, &layout).contains_key("PORT"));
+}
+
+#[test]
+fn a_program_outside_the_mesh_goes_its_own_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let outside = Workload { sidecar: Sidecar::None, ..workload(&[]) };
+
+    let variables = variables(&outside, NET, &Layout::new(dir.path()));
+
+    assert_eq!(variables["BIND"], "127.77.3.2");
+    assert!(!variables.keys().any(|name| name.to_ascii_lowercase().contains("proxy")));
 }

@@ -13,14 +13,18 @@ use tokio::time::Instant;
 use base::LocalNet;
 
 use super::{Event, GRACE};
-use crate::bootstrap::{bootstrap, envoy};
+use crate::bootstrap::{bootstrap, discovery, envoy};
 use crate::entry::Entry;
 use crate::environment;
 use crate::layout::Layout;
-use crate::process::{Process, Start};
-use crate::ready;
+use crate::process::{Death, Process, Start};
+use crate::proxy_config;
+use crate::ready::{self, Question};
 use crate::tools::Tools;
-use crate::workload::{Program, Role, Sidecar, Workload};
+use crate::workload::{Program, Readiness, Restart, Role, Sidecar, Workload};
+
+/// Who has run for so long starts anew without a longer pause.
+const STEADY: Duration = Duration::from_secs(10);
 
 /// What the supervisor wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +46,7 @@ pub(super) struct Keeper {
     pub(super) began: Instant,
     pub(super) patience: Duration,
     pub(super) orders: watch::Receiver<Order>,
-    pub(super) tell: mpsc::Sender<Event>,
+    pub(super) tell: mpsc::UnboundedSender<Event>,
 }
 
 /// The processes of one workload, as far as they run.
@@ -52,14 +56,21 @@ struct Running {
     program: Option<Process>,
 }
 
-/// Why starting went no further.
+/// Why a workload is not up, or no longer.
 enum Halt {
+    /// A process has ended by itself.
+    Died(Death, Part),
     /// The supervisor wants an end.
     Ordered,
-    /// Something is wrong, and it has been told.
-    Told,
-    /// Something is wrong.
+    /// Something is wrong that another try would not mend.
     Wrong(String),
+}
+
+/// Which process of a workload.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Program,
+    Sidecar,
 }
 
 impl From<io::Error> for Halt {
@@ -69,46 +80,116 @@ impl From<io::Error> for Halt {
 }
 
 impl Keeper {
-    /// Runs until told to end; a death in between is told and changes nothing else.
+    /// Runs until told to end; what ends by itself in between is told, and started again if the workload says so.
     pub(super) async fn run(mut self) {
         let entry = Entry::of(&self.workload, self.net, &self.layout);
         let mut running = Running::default();
-        match self.start(&mut running, &entry).await {
-            Ok(()) => {
-                let workload = self.workload.name.clone();
-                let _ = self.tell.send(Event::Ready { workload, after: self.began.elapsed() }).await;
-            }
-            Err(Halt::Ordered | Halt::Told) => {}
-            Err(Halt::Wrong(why)) => {
-                let workload = self.workload.name.clone();
-                let _ = self.tell.send(Event::Failed { workload, why }).await;
-            }
-        }
-        while !self.is_ordered_to_end() {
-            let died = tokio::select! {
-                _ = self.orders.changed() => continue,
-                death = died(&mut running.sidecar) => death,
-                death = died(&mut running.program) => death,
-            };
+        let mut failures = 0;
+        let mut is_given_up = false;
+        loop {
+            let began = Instant::now();
+            let halt = self.live(&mut running, &entry, is_given_up).await;
             // Half a workload serves nobody; that it is gone is known before anyone is told.
             self.withdraw(&entry);
-            let _ = self.tell.send(died).await;
+            match halt {
+                Halt::Ordered => break,
+                Halt::Died(death, part) if self.restarts(&death, part) && !is_given_up => {
+                    failures = if began.elapsed() < STEADY { failures + 1 } else { 0 };
+                    let pause = Restart::pause(failures);
+                    self.say(Event::Restarting(death, pause));
+                    let paused = tokio::time::timeout(pause, ordered(&mut self.orders, Order::Drain));
+                    if paused.await.is_ok() {
+                        break;
+                    }
+                }
+                Halt::Died(death, _) => {
+                    is_given_up = true;
+                    self.say(Event::Died(death));
+                }
+                Halt::Wrong(why) => {
+                    is_given_up = true;
+                    self.say(Event::Failed { workload: self.workload.name.clone(), why });
+                }
+            }
         }
-        self.withdraw(&entry);
         self.end(running).await;
+    }
+
+    fn say(&self, event: Event) {
+        // Nobody listens any more once the mesh is being dropped.
+        let _ = self.tell.send(event);
+    }
+
+    fn restarts(&self, death: &Death, part: Part) -> bool {
+        match self.workload.restart {
+            Restart::Always => true,
+            Restart::Never => false,
+            Restart::OnFailure => part == Part::Sidecar || !death.is_success,
+        }
+    }
+
+    /// Starts what does not run, and watches what does until something ends.
+    async fn live(&mut self, running: &mut Running, entry: &Entry, is_given_up: bool) -> Halt {
+        if !is_given_up {
+            if let Err(halt) = self.start(running, entry).await {
+                return halt;
+            }
+            self.say(Event::Ready { workload: self.workload.name.clone(), after: self.began.elapsed() });
+        }
+        let questions = if is_given_up { Vec::new() } else { self.questions() };
+        let mut is_ready = true;
+        loop {
+            tokio::select! {
+                () = ordered(&mut self.orders, Order::Drain) => return Halt::Ordered,
+                death = died(&mut running.sidecar) => return Halt::Died(death, Part::Sidecar),
+                death = died(&mut running.program) => return Halt::Died(death, Part::Program),
+                () = ready::turns(&questions, is_ready), if !questions.is_empty() => is_ready = !is_ready,
+            }
+            let workload = self.workload.name.clone();
+            if !is_ready {
+                self.withdraw(entry);
+                self.say(Event::Unready { workload });
+            } else if let Err(error) = entry.write() {
+                return error.into();
+            } else {
+                self.say(Event::Ready { workload, after: self.began.elapsed() });
+            }
+        }
+    }
+
+    /// What goes on being asked of what runs: the sidecar always, the program where its author said how.
+    fn questions(&self) -> Vec<Question> {
+        let sidecar = (self.workload.sidecar != Sidecar::None).then(|| self.of_sidecar());
+        let program = self.workload.readiness.as_ref().and_then(|readiness| self.of_program(readiness));
+        sidecar.into_iter().chain(program).collect()
+    }
+
+    fn of_sidecar(&self) -> Question {
+        Question::Answer(SocketAddr::from((self.net.sidecar(), 15021)), "/healthz/ready".to_owned())
+    }
+
+    fn of_program(&self, readiness: &Readiness) -> Option<Question> {
+        let at = |port: u16| SocketAddr::from((self.net.program(), self.workload.listens_on(port)));
+        match readiness {
+            Readiness::Http(port, path) => Some(Question::Answer(at(*port), path.clone())),
+            Readiness::Tcp(port) => Some(Question::Connection(at(*port))),
+            Readiness::Started => None,
+        }
     }
 
     async fn start(&mut self, running: &mut Running, entry: &Entry) -> Result<(), Halt> {
         let deadline = Instant::now() + self.patience;
-        running.sidecar = Some(self.start_sidecar()?);
-        let readiness = SocketAddr::from((self.net.sidecar(), 15021));
-        let ready = ready::answers(readiness, "/healthz/ready", deadline);
-        self.wait(ready, &mut running.sidecar, "sidecar").await?;
-        if let Role::Sidecar(program) = self.workload.role.clone() {
+        if running.sidecar.is_none() && self.workload.sidecar != Sidecar::None {
+            running.sidecar = Some(self.start_sidecar()?);
+            let question = self.of_sidecar();
+            self.wait(question.until(deadline), &mut running.sidecar, Part::Sidecar).await?;
+        }
+        if running.program.is_none()
+            && let Role::Sidecar(program) = self.workload.role.clone()
+        {
             running.program = Some(self.start_program(&program)?);
-            if let Some(port) = self.workload.ports.first() {
-                let accepts = ready::accepts(SocketAddr::from((self.net.program(), *port)), deadline);
-                self.wait(accepts, &mut running.program, "program").await?;
+            if let Some(question) = self.of_program(&self.workload.readiness()) {
+                self.wait(question.until(deadline), &mut running.program, Part::Program).await?;
             }
         }
         Ok(entry.write()?)
@@ -119,20 +200,17 @@ impl Keeper {
         &mut self,
         ready: impl Future<Output = Result<(), ready::NotReady>>,
         process: &mut Option<Process>,
-        what: &str,
+        part: Part,
     ) -> Result<(), Halt> {
-        let death = tokio::select! {
-            ready = ready => {
-                return ready.map_err(|_| {
-                    Halt::Wrong(format!("its {what} was not ready within {:?}", self.patience))
-                });
-            }
+        tokio::select! {
+            ready = ready => ready.map_err(|_| {
+                let what = if part == Part::Program { "program" } else { "sidecar" };
+                Halt::Wrong(format!("its {what} was not ready within {:?}", self.patience))
+            }),
             // An order is never taken back, and a supervisor that is gone is one.
-            () = ordered(&mut self.orders, Order::Drain) => return Err(Halt::Ordered),
-            death = died(process) => death,
-        };
-        let _ = self.tell.send(death).await;
-        Err(Halt::Told)
+            () = ordered(&mut self.orders, Order::Drain) => Err(Halt::Ordered),
+            death = died(process) => Err(Halt::Died(death, part)),
+        }
     }
 
     fn start_sidecar(&self) -> Result<Process, Halt> {
@@ -147,7 +225,11 @@ impl Keeper {
             tether: Some(self.tools.weft.clone()),
             ..Start::default()
         };
-        let bootstrap = bootstrap(&self.workload, self.net, Some(files.access_log()));
+        let discovery = discovery(&self.workload, self.net, &self.layout);
+        let mut bootstrap = bootstrap(&self.workload, self.net, discovery, Some(files.access_log()));
+        if bootstrap.concurrency.is_none() {
+            bootstrap.concurrency = proxy_config::concurrency(&self.workload, &self.layout);
+        }
         write_json(&files.bootstrap(), &bootstrap)?;
         match self.workload.sidecar {
             Sidecar::Weft => {
@@ -163,9 +245,10 @@ impl Keeper {
                 };
                 write_json(&files.envoy_bootstrap(), &envoy(&bootstrap))?;
                 start.command = command;
-                start.args = envoy_args(files.envoy_bootstrap(), self.workload.concurrency);
+                start.args = envoy_args(files.envoy_bootstrap(), bootstrap.concurrency);
                 start.stdout = Some(files.access_log());
             }
+            Sidecar::None => return Err(Halt::Wrong("it has no sidecar".to_owned())),
         }
         Ok(Process::start(start)?)
     }
@@ -175,17 +258,13 @@ impl Keeper {
             name: format!("the program of {}", self.workload.name),
             command: program.command.clone(),
             args: program.args.iter().map(OsString::from).collect(),
+            dir: program.dir.clone(),
             env: environment::variables(&self.workload, self.net, &self.layout),
             log: self.layout.workload(&self.workload.name).program_log(),
             tether: Some(self.tools.weft.clone()),
             ..Start::default()
         };
         Ok(Process::start(start)?)
-    }
-
-    /// Whether the supervisor wants an end, or is gone.
-    fn is_ordered_to_end(&self) -> bool {
-        *self.orders.borrow() != Order::Run || self.orders.has_changed().is_err()
     }
 
     fn withdraw(&self, entry: &Entry) {
@@ -207,13 +286,13 @@ impl Keeper {
 pub(super) async fn keep_control(
     process: Process,
     mut orders: watch::Receiver<Order>,
-    tell: mpsc::Sender<Event>,
+    tell: mpsc::UnboundedSender<Event>,
 ) {
     let mut control = Some(process);
     let ordered = tokio::select! {
         () = ordered(&mut orders, Order::Drain) => true,
         death = died(&mut control) => {
-            let _ = tell.send(death).await;
+            let _ = tell.send(Event::Died(death));
             false
         }
     };
@@ -239,13 +318,13 @@ async fn ordered(orders: &mut watch::Receiver<Order>, least: Order) {
 }
 
 /// The death of a process, after which it is no more; never, where there is none. Cancel-safe.
-async fn died(process: &mut Option<Process>) -> Event {
+async fn died(process: &mut Option<Process>) -> Death {
     let death = match process.as_mut() {
         Some(process) => process.died().await,
         None => std::future::pending().await,
     };
     *process = None;
-    Event::Died(death)
+    death
 }
 
 fn write_json(path: &PathBuf, value: &impl Serialize) -> io::Result<()> {

@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use base::Labels;
-
 use super::*;
-use crate::workload::{Program, Role, Sidecar};
+use crate::workload::{Program, Restart, Role, Sidecar};
 
 /// Scripts stand in for the executables: what is tested is who is started, told and ended when.
 struct Stage {
@@ -53,12 +51,8 @@ fn workload(name: &str) -> Workload {
         name: name.into(),
         pod: format!("{name}-abc"),
         namespace: "default".into(),
-        labels: Labels::default(),
-        service_account: "default".into(),
         ports: vec![9080],
-        role: Role::Sidecar(Program::default()),
-        sidecar: Sidecar::Weft,
-        concurrency: None,
+        ..Workload::default()
     }
 }
 
@@ -120,4 +114,31 @@ async fn names_are_unique_and_addresses_limited() {
 
     assert!(matches!(twice, Err(StartError::Workloads(_))));
     assert!(matches!(many, Err(StartError::Workloads(_))));
+}
+
+#[tokio::test]
+async fn a_program_that_ends_is_started_again_and_announced_again() {
+    let stage = Stage::new();
+    let program = stage.script("program", "echo started >>\"$0.log\"; exec sleep 0.01");
+    let outside = Workload {
+        ports: Vec::new(),
+        restart: Restart::Always,
+        role: Role::Sidecar(Program { command: program.clone(), ..Program::default() }),
+        sidecar: Sidecar::None,
+        ..workload("batch")
+    };
+    let mut mesh = Mesh::start(stage.options(vec![outside])).unwrap();
+
+    let mut story = Vec::new();
+    while story.len() < 5 {
+        story.push(match mesh.next().await.unwrap() {
+            Event::Ready { .. } => "ready",
+            Event::Restarting(death, _) if death.is_success => "restarting",
+            other => panic!("{other:?}"),
+        });
+    }
+
+    assert_eq!(story, ["ready", "restarting", "ready", "restarting", "ready"]);
+    assert!(std::fs::read_to_string(format!("{}.log", program.display())).unwrap().lines().count() >= 2);
+    mesh.stop().await;
 }

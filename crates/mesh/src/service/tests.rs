@@ -141,3 +141,121 @@ fn networks_are_read_without_their_insignificant_bits() {
         assert_eq!(Network::parse(bad), None, "{bad}");
     }
 }
+
+#[test]
+fn a_pod_behind_an_endpoint_tells_its_labels_and_place() {
+    let (services, _) = gathered(&format!(
+        "{WEB}
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: web-x, namespace: demo, labels: {{kubernetes.io/service-name: web}}}}
+addressType: IPv4
+ports:
+  - {{name: http, port: 8088}}
+endpoints:
+  - addresses: [10.0.0.1]
+    conditions: {{ready: true}}
+    nodeName: n1
+    targetRef: {{kind: Pod, namespace: demo, name: web-v1-5f6-abcde}}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: web-v1-5f6-abcde
+  namespace: demo
+  labels:
+    {{app: web, version: v1, pod-template-hash: 5f6, topology.kubernetes.io/region: r1, topology.kubernetes.io/zone: z1}}
+spec: {{nodeName: n1, containers: [{{name: web, image: web}}]}}
+status: {{phase: Running, podIP: 10.0.0.1}}
+"
+    ));
+
+    let instance = &service(&services, "web.demo.svc.cluster.local").instances[0];
+
+    assert_eq!(instance.labels.value("version"), Some("v1"));
+    assert_eq!((instance.locality.as_str(), instance.node.as_str()), ("r1/z1", "n1"));
+    assert_eq!(instance.workload, "web-v1;demo;web;v1;Kubernetes");
+}
+
+#[test]
+fn an_entry_selects_pods_and_workloads_outside_alike() {
+    let (services, _) = gathered(
+        "
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: shop, namespace: demo}
+spec:
+  hosts: [shop.example.com]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{number: 80, name: http, protocol: HTTP, targetPort: 8080}]
+  workloadSelector: {labels: {app: shop}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: vm, namespace: demo}
+spec: {address: 10.9.0.1, labels: {app: shop, version: v1}, ports: {http: 9080}, locality: r1/z2}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: shop-0, namespace: demo, labels: {app: shop, version: v1}}
+spec: {}
+status: {phase: Running, podIP: 10.0.0.1, conditions: [{type: Ready, status: 'True'}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: shop-1, namespace: demo, labels: {app: shop}}
+spec: {}
+status: {phase: Running, podIP: 10.0.0.2, conditions: [{type: Ready, status: 'False'}]}
+",
+    );
+
+    let shop = service(&services, "shop.example.com");
+
+    let found: Vec<_> = shop
+        .instances
+        .iter()
+        .map(|i| (i.address.as_str(), i.ports.get(&80).copied(), &*i.locality))
+        .collect();
+    assert_eq!(found, [("10.9.0.1", Some(9080), "r1/z2"), ("10.0.0.1", Some(8080), "")]);
+}
+
+fn entry(name: &str, namespace: &str, more: &str) -> String {
+    format!(
+        "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\n\
+         metadata: {{name: {name}, namespace: {namespace}}}\n\
+         spec: {{hosts: [ext.example.com], resolution: DNS, {more}}}\n"
+    )
+}
+
+#[test]
+fn entries_of_one_host_that_say_alike_what_they_are_become_one_service() {
+    let text = [
+        entry("http", "demo", "ports: [{number: 80, name: http, protocol: HTTP}]"),
+        entry("https", "demo", "ports: [{number: 443, name: https, protocol: HTTPS}]"),
+    ];
+    let (services, issues) = gathered(&text.concat());
+
+    let ext = service(&services, "ext.example.com");
+
+    assert_eq!(issues, []);
+    assert_eq!(ext.ports.iter().map(|port| port.number).collect::<Vec<_>>(), [80, 443]);
+    let ports: Vec<_> = ext.instances.iter().map(|instance| instance.ports.clone()).collect();
+    assert_eq!(ports, [BTreeMap::from([(80, 80)]), BTreeMap::from([(443, 443)])]);
+    assert!(ext.automatic.is_some_and(|ip| ip.v4.octets()[..2] == [240, 240]));
+}
+
+#[test]
+fn entries_of_one_host_in_several_namespaces_are_told_apart_by_who_asks() {
+    let port = "ports: [{number: 80, name: http, protocol: HTTP}]";
+    let private = format!("exportTo: ['.'], {port}");
+    let text = [entry("a", "one", port), entry("b", "two", &private), entry("c", "three", port)];
+    let (services, issues) = gathered(&text.concat());
+    let host = Host::new("ext.example.com");
+
+    let seen = |from: &str| services.seen(&host, from).unwrap().name.namespace.clone();
+
+    assert_eq!([seen("one"), seen("two"), seen("three"), seen("four")], ["one", "two", "three", "one"]);
+    let objects: Vec<_> = issues.iter().map(|issue| issue.object.as_str()).collect();
+    assert_eq!(objects, ["ServiceEntry/three/c"], "who sees both gets the older");
+}

@@ -73,7 +73,7 @@ fn only_endpoints_change_with_endpoints() {
     assert_eq!(before.listeners.digest(), after.listeners.digest());
     assert_eq!(before.route("80").unwrap().digest(), after.route("80").unwrap().digest());
     assert_ne!(before.endpoints(cluster).unwrap().digest(), after.endpoints(cluster).unwrap().digest());
-    assert_eq!(after.endpoints(cluster).unwrap().endpoints.len(), 2);
+    assert_eq!(after.endpoints(cluster).unwrap().endpoints().count(), 2);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_workload_without_endpoints_and_an_unknown_cluster_are_told_apart() {
 
     let empty = view.endpoints("outbound|80||web.default.svc.cluster.local").unwrap();
 
-    assert!(empty.endpoints.is_empty());
+    assert_eq!(empty.endpoints().count(), 0);
     assert!(view.endpoints("outbound|1||nobody").is_none());
     assert!(view.route("1").is_none());
 }
@@ -159,7 +159,8 @@ fn the_programs_own_port_is_where_its_file_says() {
     let view = view(&snapshot(&text), &proxy);
 
     let inbound = view.clusters.clusters.iter().find(|cluster| cluster.name == "inbound|8080||").unwrap();
-    let Discovery::Static(endpoints) = &inbound.discovery else { panic!("{inbound:?}") };
+    let Discovery::Static(groups) = &inbound.discovery else { panic!("{inbound:?}") };
+    let endpoints = &groups[0].endpoints;
     assert_eq!((endpoints[0].address.as_str(), endpoints[0].port), ("127.77.4.2", 41234));
     let listener = view.listeners.listeners.iter().find(|l| l.name == "127.77.4.1_8080").unwrap();
     assert!(matches!(listener.chains[0].terminal, Terminal::Http(_)));
@@ -224,10 +225,10 @@ spec: {{hosts: [web], http: [{{route: [{{destination: {{host: api}}}}]}}]}}
         found,
         [
             ("unknown-gateway", "spec.gateways[1]"),
+            ("shadowed-host", "spec.hosts[0]"),
             ("unknown-host", "spec.http[0].route[0].destination.host"),
             ("unknown-port", "spec.http[0].route[1].destination.port.number"),
             ("unknown-subset", "spec.http[1].route[0].destination.subset"),
-            ("shadowed-host", "spec.hosts[0]"),
         ]
     );
     assert!(snapshot.issues().iter().all(|issue| issue.place.line > 0));
@@ -240,10 +241,33 @@ fn a_local_sidecar_forwards_nothing_to_itself() {
     let blocked = |route: &str, domain: &str| {
         let route = view.route(route).unwrap();
         let host = route.virtual_hosts.iter().find(|host| host.domains.iter().any(|known| known == domain));
-        matches!(&host.unwrap().routes[..], [Route::Block])
+        matches!(&host.unwrap().routes[..], [Route::Block, ..])
     };
 
     assert!(blocked("8080", "127.77.4.3"));
     assert!(blocked("http_proxy", "127.77.4.3:8080"));
     assert!(blocked("http_proxy", "127.77.4.3:15007"));
+}
+
+#[test]
+fn a_network_is_a_part_of_the_ports_shared_listener() {
+    let text = "
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: se1}
+spec: {hosts: [blah1.somedomain], addresses: ['1234:1f1:123:123:f816:3eff:feb8:2287/16'], ports: [{number: 9999, name: a, protocol: TCP}]}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: se2}
+spec: {hosts: [blah2.somedomain], addresses: ['1234:1f1:123:123:f816:3eff:feb8:2287/32'], ports: [{number: 9999, name: a, protocol: TCP}]}
+";
+    let view = view(&snapshot(text), &captured("web-1", "10.0.0.1"));
+
+    let listener = view.listeners.listeners.iter().find(|listener| listener.name == "0.0.0.0_9999").unwrap();
+
+    let networks: Vec<_> =
+        listener.chains.iter().map(|chain| chain.condition.destinations[0].length).collect();
+    assert_eq!(networks, [16, 32]);
+    assert!(listener.default_chain.is_some());
 }

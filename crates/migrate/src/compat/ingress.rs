@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{document, object, text};
+use super::made::document;
 use crate::document::Document;
+use crate::json::{object, text};
 use crate::legacy::{Backend, BackendPort, Ingress, Legacy, Old};
 use crate::read::Log;
 

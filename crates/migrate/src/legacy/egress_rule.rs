@@ -1,6 +1,6 @@
 //! EgressRule: a host outside the mesh that may be called.
 
-use super::{Service, service};
+use super::common::{Service, service};
 use crate::read::At;
 
 /// Hosts and the ports they may be called at.

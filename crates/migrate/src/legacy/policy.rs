@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Service, destination, service};
+use super::common::{Service, destination, service};
 use crate::read::At;
 
 /// One policy for one service, or for the part of it that has certain labels.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Service, destination, service};
+use super::common::{Service, destination, service};
 use crate::read::At;
 
 /// One rule for one service.

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use base::duration;
 use serde_json::{Map, Value, json};
 
+use super::draft::Draft;
+use super::group::Group;
 use super::world::World;
-use super::{Draft, Group};
-use crate::compat::object;
 use crate::document::Document;
+use crate::json::object;
 use crate::legacy::{Balancer, Breaker, Old, Policy};
 use crate::read::Log;
 

@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::Draft;
+use super::draft::Draft;
 use super::host::legal_name;
 use super::world::World;
-use crate::compat::object;
 use crate::document::Document;
+use crate::json::object;
 use crate::legacy::{EgressPort, EgressRule, Old};
 use crate::read::Log;
 

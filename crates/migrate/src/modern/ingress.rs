@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::draft::Draft;
+use super::group::Group;
 use super::host::Host;
+use super::route;
 use super::world::World;
-use super::{Draft, Group, route};
 use crate::document::Document;
 use crate::legacy::{Backend, BackendPort, Ingress, IngressPath, Meta, Old, Service};
 use crate::read::Log;

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use base::duration;
 use serde_json::{Map, Value, json};
 
+use super::draft::Draft;
+use super::group::Group;
 use super::host::Host;
 use super::world::World;
-use super::{Draft, Group};
-use crate::compat::{is_pseudo, object, text, text_match, texts};
 use crate::document::Document;
+use crate::json::{is_pseudo, object, text, text_match, texts};
 use crate::legacy::{AbortError, Cors, L4, Matching, Old, Retries, RouteRule, Service, Text};
 use crate::read::Log;
 

@@ -11,7 +11,7 @@ use crate::input::Item;
 use crate::legacy::{Service, Source};
 
 /// What is known besides the rules, and the subsets that routes have asked for.
-pub(super) struct World {
+pub(crate) struct World {
     /// Selectors and named ports of the services given, by namespace and name.
     services: BTreeMap<(String, String), KnownService>,
     /// Objects given that are about a host already, by kind and full name.
@@ -45,7 +45,7 @@ pub(super) struct Caller {
 }
 
 impl World {
-    pub(super) fn of(items: &[Item]) -> Self {
+    pub(crate) fn of(items: &[Item]) -> Self {
         let mut world = Self {
             services: BTreeMap::new(),
             present: BTreeMap::new(),
@@ -102,7 +102,7 @@ impl World {
     }
 
     /// A name no object of this kind has yet in this namespace.
-    pub(super) fn name(&mut self, kind: &str, namespace: &str, wanted: &str) -> String {
+    pub(crate) fn name(&mut self, kind: &str, namespace: &str, wanted: &str) -> String {
         let mut number = 1u32;
         loop {
             let name = if number == 1 { wanted.to_owned() } else { format!("{wanted}-{number}") };
@@ -148,7 +148,7 @@ impl World {
     }
 
     /// The number of a service's named port.
-    pub(super) fn port(&self, namespace: &str, service: &str, port: &str) -> Option<u16> {
+    pub(crate) fn port(&self, namespace: &str, service: &str, port: &str) -> Option<u16> {
         self.services.get(&(namespace.into(), service.into()))?.ports.get(port).copied()
     }
 

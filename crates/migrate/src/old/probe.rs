@@ -2,23 +2,52 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Caller, Request, fits, full};
+use super::request::{Caller, Request, fits, full};
 use crate::legacy::{Old, RouteRule, Text};
 use crate::modern::Host;
 
 /// Values no condition is likely to be about.
 const OTHER: &str = "something-else";
 
-/// Requests for every rule: as it asks for, and with each condition broken in turn.
-pub(super) fn probes<'r>(rules: impl Iterator<Item = &'r Old<RouteRule>>) -> Vec<Request> {
+/// Methods and paths no rule need be about.
+const OTHERS: [(&str, &str); 4] =
+    [("DELETE", "/"), ("GET", "/some/path?query=1"), ("POST", "/Some/Path"), ("PUT", "/a;b=c")];
+
+/// The most requests of a host that satisfy two of its rules.
+const PAIRS: usize = 500;
+
+/// Requests for every rule of a host: as it asks for, with each condition broken in turn, and as another asks for too.
+pub(super) fn probes(rules: &[Old<RouteRule>]) -> Vec<Request> {
     let (mut probes, mut seen) = (Vec::new(), BTreeSet::new());
     let mut add = |request: Request| {
         if seen.insert(request.clone()) {
             probes.push(request);
         }
     };
+    let pairs = rules.iter().flat_map(|one| rules.iter().map(move |other| (one, other)));
+    for (one, other) in pairs.filter(|(one, other)| !std::ptr::eq(*one, *other)).take(PAIRS) {
+        let mut both = satisfying(one);
+        for (name, text) in &other.spec.matching.headers {
+            if let Some(example) = example(text) {
+                set(&mut both, name, &example);
+            }
+        }
+        add(both);
+    }
     for rule in rules {
         let whole = satisfying(rule);
+        let asks = |name: &str| rule.spec.matching.headers.iter().any(|(other, _)| other == name);
+        for (method, path) in OTHERS {
+            for mut request in [plain(rule), whole.clone()] {
+                if !asks("method") {
+                    set(&mut request, "method", method);
+                }
+                if !asks("uri") {
+                    set(&mut request, "uri", path);
+                }
+                add(request);
+            }
+        }
         add(Request { caller: Caller::default(), ..plain(rule) });
         for (name, _) in &rule.spec.matching.headers {
             let mut broken = whole.clone();

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::service::service_fn;
 use tokio::net::TcpListener;
@@ -30,20 +31,20 @@ async fn backend(http2: bool) -> Target {
             });
         }
     });
-    Target { address, http2, source: None }
+    Target { way: Way::to(address), http: if http2 { Http::V2 } else { Http::V1 } }
 }
 
 async fn exchange(shelf: &Rc<Shelf<NoBody>>) -> bool {
     let mut lease = match shelf.take() {
         Some(lease) => lease,
-        None => shelf.open(Duration::from_secs(5)).await.unwrap(),
+        None => shelf.open(Opening::within(Duration::from_secs(5), || ())).await.unwrap(),
     };
     let request = Request::builder().uri("http://a/").header("host", "a").body(NoBody::new()).unwrap();
-    let response = lease.send(request).await.unwrap();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
+    lease.send(request).await.unwrap();
+    let body = (&mut lease).collect().await.unwrap().to_bytes();
     assert_eq!(body, "hello");
     let reused = lease.is_reused();
-    lease.release(None);
+    lease.release(Keep::default());
     reused
 }
 
@@ -54,12 +55,9 @@ async fn a_connection_is_used_again() {
             for http2 in [false, true] {
                 let target = backend(http2).await;
                 let pool = Pool::default();
-                let shelf = pool.shelf("c", target);
+                let shelf = pool.shelf("c", &target);
 
                 let first = exchange(&shelf).await;
-                while !http2 && pool.held() == 0 {
-                    tokio::task::yield_now().await;
-                }
                 let second = exchange(&shelf).await;
 
                 assert_eq!((first, second), (false, true), "http2: {http2}");
@@ -75,9 +73,12 @@ async fn nobody_listening_is_a_failure_to_connect() {
             let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
             let pool: Pool<NoBody> = Pool::default();
 
-            let shelf = pool.shelf("c", Target { address: gone, http2: false, source: None });
+            let shelf = pool.shelf("c", &Target { way: Way::to(gone), http: Http::V1 });
 
-            assert!(matches!(shelf.open(Duration::from_secs(5)).await, Err(ConnectError::Failed(_))));
+            assert!(matches!(
+                shelf.open(Opening::within(Duration::from_secs(5), || ())).await,
+                Err(ConnectError::Failed(_))
+            ));
         })
         .await;
 }
@@ -88,10 +89,8 @@ async fn a_target_nobody_wants_keeps_no_connection() {
         .run_until(async {
             let target = backend(false).await;
             let pool = Pool::default();
-            exchange(&pool.shelf("c", target)).await;
-            while pool.held() == 0 {
-                tokio::task::yield_now().await;
-            }
+            exchange(&pool.shelf("c", &target)).await;
+            assert_eq!(pool.held(), 1);
 
             pool.sweep(|_, _| None);
 

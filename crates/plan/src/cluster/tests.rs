@@ -3,49 +3,19 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::cluster_spec::{Keepalive, Service};
+use crate::upstream_http::{AutoSni, HTTP_OPTIONS, UpstreamHttp};
+use std::time::Duration;
 
 fn compile(json: Value) -> Result<ClusterSpec, String> {
     let message: wire::Cluster = proto::json::from_json(&json).unwrap();
-    ClusterSpec::compile(&message).map_err(|wrong| wrong.to_string())
+    Cluster::read(&message).map_err(|wrong| wrong.to_string())
 }
 
 fn named_with(fields: Value) -> Result<ClusterSpec, String> {
     let mut json = json!({"name": "c"});
     fields.as_object().unwrap().iter().for_each(|(key, value)| json[key] = value.clone());
     compile(json)
-}
-
-#[test]
-fn each_way_to_find_endpoints_is_known() {
-    let dns = Dns { family: Family::Auto, refresh: Duration::from_secs(5) };
-    let custom = |message: &str, fields: Value| {
-        let mut any = fields;
-        any["@type"] = format!("type.googleapis.com/envoy.extensions.clusters.{message}").into();
-        json!({"cluster_type": {"name": "x", "typed_config": any}})
-    };
-    let forward = json!({"dns_cache_config": {"name": "d"}});
-    for (fields, expected) in [
-        (json!({}), ClusterKind::Static),
-        (json!({"type": "EDS"}), ClusterKind::Eds("c".into())),
-        (json!({"type": "EDS", "eds_cluster_config": {"service_name": "s"}}), ClusterKind::Eds("s".into())),
-        (json!({"type": "STRICT_DNS"}), ClusterKind::StrictDns(dns)),
-        (
-            json!({"type": "LOGICAL_DNS", "dns_lookup_family": "V4_ONLY"}),
-            ClusterKind::LogicalDns(Dns { family: Family::V4, ..dns }),
-        ),
-        (json!({"type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED"}), ClusterKind::OriginalDst(None)),
-        (
-            json!({"type": "ORIGINAL_DST", "original_dst_lb_config": {"upstream_port_override": 81}}),
-            ClusterKind::OriginalDst(Some(81)),
-        ),
-        (
-            custom("dns.v3.DnsCluster", json!({"all_addresses_in_single_endpoint": true})),
-            ClusterKind::LogicalDns(dns),
-        ),
-        (custom("dynamic_forward_proxy.v3.ClusterConfig", forward), ClusterKind::DynamicForward),
-    ] {
-        assert_eq!(named_with(fields.clone()).unwrap().kind, expected, "{fields}");
-    }
 }
 
 #[test]
@@ -65,9 +35,19 @@ fn the_http_of_a_cluster_is_found_in_new_and_old_places() {
     ] {
         assert_eq!(named_with(fields.clone()).unwrap().http, expected, "{fields}");
     }
-    let common =
-        json!({"common_http_protocol_options": {"idle_timeout": "300s", "max_requests_per_connection": 1}});
+    let mut negotiated = options(json!({"auto_config": {}}));
+    assert!(named_with(negotiated.clone()).unwrap_err().contains("needs TLS"));
+    negotiated["transport_socket"] = json!({"name": "tls", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+    }});
+    assert_eq!(named_with(negotiated).unwrap().http, UpstreamHttp::Negotiated);
+    let common = json!({
+        "explicit_http_config": {"http_protocol_options": {}},
+        "common_http_protocol_options": {"idle_timeout": "300s", "max_requests_per_connection": 1},
+    });
     let spec = named_with(options(common)).unwrap();
+    let streams = json!({"explicit_http_config": {"http2_protocol_options": {"max_concurrent_streams": 7}}});
+    assert_eq!(named_with(options(streams)).unwrap().max_streams, Some(7));
     assert_eq!(
         (spec.idle_timeout, spec.max_requests_per_connection),
         (Some(Duration::from_secs(300)), Some(1))
@@ -76,15 +56,56 @@ fn the_http_of_a_cluster_is_found_in_new_and_old_places() {
 
 #[test]
 fn what_is_not_done_is_said() {
-    let fields = json!({"lb_policy": "RING_HASH", "outlier_detection": {}, "circuit_breakers": {"thresholds": [
-        {"max_requests": 7, "max_retries": u32::MAX},
-        {"priority": "HIGH", "max_requests": 9},
-    ]}});
+    let fields = json!({
+        "preconnect_policy": {},
+        "lrs_server": {"self": {}},
+        "dns_resolvers": [{"socket_address": {"address": "10.0.0.1", "port_value": 53}}],
+    });
 
     let spec = named_with(fields).unwrap();
 
-    assert_eq!(spec.degraded.iter().map(|d| d.path).collect::<Vec<_>>(), ["lb_policy", "outlier_detection"]);
-    assert_eq!(spec.breakers, Breakers { requests: Some(7), ..Breakers::default() });
+    let paths: Vec<_> = spec.degraded.iter().map(|d| d.path).collect();
+    assert_eq!(paths, ["typed_dns_resolver_config", "preconnect_policy", "lrs_server"]);
+}
+
+#[test]
+fn to_choose_is_the_business_of_either_the_policy_or_the_cluster() {
+    for (fields, is_good) in [
+        (json!({"type": "EDS"}), true),
+        (json!({"type": "EDS", "lb_policy": "CLUSTER_PROVIDED"}), false),
+        (json!({"type": "ORIGINAL_DST"}), false),
+        (json!({"type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED"}), true),
+        (json!({"lb_policy": "CLUSTER_PROVIDED"}), false),
+    ] {
+        assert_eq!(named_with(fields.clone()).is_ok(), is_good, "{fields}");
+    }
+}
+
+#[test]
+fn tls_can_take_its_name_from_the_request() {
+    let options = |fields: Value| {
+        let upstream = json!({
+            "@type": format!("type.googleapis.com/{HTTP_OPTIONS}"),
+            "explicit_http_config": {"http_protocol_options": {}},
+            "upstream_http_protocol_options": fields,
+        });
+        named_with(json!({"typed_extension_protocol_options": {HTTP_OPTIONS: upstream}})).unwrap().auto_sni
+    };
+
+    assert_eq!(
+        options(json!({"auto_sni": true, "auto_san_validation": true})),
+        AutoSni { sends_host: true, checks_host: true, header: None }
+    );
+    let other = options(json!({"auto_sni": true, "override_auto_sni_header": "x-sni"}));
+    assert_eq!(other.header.unwrap(), "x-sni");
+}
+
+#[test]
+fn silent_connections_are_looked_after_as_asked() {
+    let fields = json!({"upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 60, "keepalive_probes": 3}}});
+
+    let expected = Keepalive { probes: Some(3), time: Some(Duration::from_secs(60)), interval: None };
+    assert_eq!(named_with(fields).unwrap().keepalive, Some(expected));
 }
 
 #[test]
@@ -99,9 +120,18 @@ fn what_would_go_elsewhere_is_refused_with_its_path() {
         (json!({"lb_subset_config": {}}), "lb_subset_config"),
         (json!({"connect_timeout": "-1s"}), "connect_timeout"),
         (json!({"lb_policy": "LOAD_BALANCING_POLICY_CONFIG"}), "lb_policy"),
+        (json!({"health_checks": [{}]}), "health_checks"),
+        (json!({"connect_timeout": "0s"}), "connect_timeout"),
+        (json!({"type": "LOGICAL_DNS", "load_assignment": {"cluster_name": "c"}}), "load_assignment"),
+        (json!({"type": "LOGICAL_DNS"}), "load_assignment"),
         (
-            json!({"type": "ORIGINAL_DST", "original_dst_lb_config": {"use_http_header": true}}),
-            "original_dst_lb_config",
+            json!({"type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED", "load_assignment": {"cluster_name": "c"}}),
+            "load_assignment",
+        ),
+        (json!({"upstream_bind_config": {"socket_options": [{}]}}), "upstream_bind_config.socket_options"),
+        (
+            json!({"outlier_detection": {"max_ejection_percent": 101}}),
+            "outlier_detection.max_ejection_percent",
         ),
         (json!({"transport_socket": {"name": "x"}}), "transport_socket.typed_config"),
         (inline("not.an.address"), "load_assignment.endpoints[0].lb_endpoints[0].endpoint.address"),

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use balance::{Avoid, Cursor};
+use balance::{Choice, Cursor};
 use serde_json::{Value, json};
 
 use super::*;
@@ -47,8 +47,8 @@ fn an_endpoint_that_needs_tls_is_known_by_its_metadata() {
     let assignment = compile(&spec, json!([{"lb_endpoints": [meshed, endpoint("10.0.0.2", 80)]}])).unwrap();
 
     let [one, two] = assignment.endpoints.as_slice() else { panic!() };
-    assert_eq!(one.tls.as_ref().unwrap().server_name.as_deref(), Some("s"));
-    assert!(two.tls.is_none());
+    assert_eq!(one.socket.tls.as_ref().unwrap().server_name.as_deref(), Some("s"));
+    assert!(two.socket.tls.is_none());
     let workload = one.workload.as_ref().unwrap();
     assert_eq!(
         (workload.name(), workload.canonical_revision(), workload.cluster()),
@@ -66,7 +66,7 @@ fn the_table_chooses_among_the_same_places() {
 
     let assignment = compile(&spec, json!([first, second])).unwrap();
 
-    let place = assignment.table.pick(&mut Cursor::default(), &mut || 0, Avoid::default()).unwrap();
+    let place = assignment.table.choose(&mut Cursor::default(), &mut || 0, Choice::default()).unwrap();
     let Target::Address(address) = assignment.endpoints[place].target else { panic!() };
     assert_eq!(address, assignment.table.hosts()[place].address);
     assert_eq!(assignment.table.shares(), [0.7, 0.0, 0.3]);
@@ -74,7 +74,9 @@ fn the_table_chooses_among_the_same_places() {
 
 #[test]
 fn names_are_resolved_into_addresses() {
-    let all = [(json!({"type": "STRICT_DNS"}), 3), (json!({"type": "LOGICAL_DNS"}), 2)];
+    let one = json!({"cluster_name": "c", "endpoints": [{"lb_endpoints": [endpoint("a.example", 81)]}]});
+    let all =
+        [(json!({"type": "STRICT_DNS"}), 3), (json!({"type": "LOGICAL_DNS", "load_assignment": one}), 2)];
     for (kind, expected) in all {
         let spec = spec(kind);
         let endpoints = json!([{"lb_endpoints": [endpoint("a.example", 81), endpoint("10.0.0.9", 80)]}]);
@@ -95,6 +97,8 @@ fn names_are_resolved_into_addresses() {
 #[test]
 fn endpoints_that_cannot_be_reached_are_refused_with_their_place() {
     let spec = spec(json!({}));
+    let (mut weightless, mut heavy) = (endpoint("10.0.0.1", 1), endpoint("10.0.0.1", 1));
+    (weightless["load_balancing_weight"], heavy["load_balancing_weight"]) = (0.into(), u32::MAX.into());
     for (endpoints, place) in [
         (json!([{"lb_endpoints": [endpoint("name", 80)]}]), "endpoints[0].lb_endpoints[0].endpoint.address"),
         (json!([{"lb_endpoints": [{}]}]), "endpoints[0].lb_endpoints[0].endpoint"),
@@ -103,8 +107,52 @@ fn endpoints_that_cannot_be_reached_are_refused_with_their_place() {
             "endpoints[0].lb_endpoints[1]",
         ),
         (json!([{"priority": 1000}]), "endpoints[0].priority"),
+        (json!([{"load_balancing_weight": 0}]), "endpoints[0].load_balancing_weight"),
+        (json!([{"lb_endpoints": [weightless]}]), "endpoints[0].lb_endpoints[0].load_balancing_weight"),
+        (json!([{"lb_endpoints": [heavy, heavy]}]), "endpoints[0].lb_endpoints"),
     ] {
         let error = compile(&spec, endpoints).unwrap_err();
         assert!(error.starts_with(place), "{error}");
     }
+}
+
+#[test]
+fn a_key_of_its_own_takes_the_place_of_an_address() {
+    let ring = spec(json!({"lb_policy": "RING_HASH"}));
+    let mut keyed = endpoint("10.0.0.1", 80);
+    keyed["metadata"] = json!({"filter_metadata": {"envoy.lb": {"hash_key": "one"}}});
+
+    let assignment = compile(&ring, json!([{"lb_endpoints": [keyed, endpoint("10.0.0.2", 80)]}])).unwrap();
+
+    let keys: Vec<_> = assignment.table.hosts().iter().map(|host| host.key.as_deref()).collect();
+    assert_eq!(keys, [Some("one"), None]);
+}
+
+#[test]
+fn one_that_was_taken_out_is_left_out_when_the_table_is_made_anew() {
+    let spec = spec(json!({}));
+    let endpoints = json!([{"lb_endpoints": [endpoint("10.0.0.1", 80), endpoint("10.0.0.2", 80)]}]);
+    let assignment = compile(&spec, endpoints).unwrap();
+    let cluster = std::sync::Arc::new(balance::ClusterState::default());
+    let rules = balance::Outlier { max_percent: 50, ..balance::Outlier::default() };
+    let mut detector = balance::Detector::new(std::sync::Arc::new(rules), cluster);
+    detector.follow(assignment.table.hosts());
+    let address = assignment.table.hosts()[0].address;
+    detector.suspect(Duration::ZERO, address, balance::Suspicion::ServerErrors, &mut || 0);
+
+    assert_eq!(assignment.table.shares(), [0.5, 0.5]);
+    assert_eq!(assignment.refreshed(Duration::ZERO).table.shares(), [0.0, 1.0]);
+}
+
+#[test]
+fn a_share_of_the_requests_is_dropped_by_category() {
+    let spec = spec(json!({}));
+    let json = json!({"cluster_name": "c", "policy": {"drop_overloads": [
+        {"category": "lb", "drop_percentage": {"numerator": 25}},
+    ]}});
+    let message: wire::ClusterLoadAssignment = proto::json::from_json(&json).unwrap();
+    let assignment = Assignment::compile(&message, &spec, &mut Hosts::default()).unwrap();
+
+    assert_eq!(assignment.dropped(&mut || 249_999).map(|category| &**category), Some("lb"));
+    assert_eq!(assignment.dropped(&mut || 250_000), None);
 }

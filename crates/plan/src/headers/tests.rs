@@ -22,11 +22,12 @@ fn exchange() -> Exchange {
             http::Response::builder().status(201).header("x-from", "up").body(()).unwrap().into_parts().0,
         ),
         facts: Facts {
-            began: Moment::default(),
-            peer: Peer { remote: "192.0.2.7:1234".parse().unwrap(), local: "127.0.0.1:80".parse().unwrap() },
             attempt: 1,
-            flags: Vec::new(),
-            seed: 0,
+            ..Facts::new(
+                Moment::default(),
+                Peer { remote: "192.0.2.7:1234".parse().unwrap(), local: "127.0.0.1:80".parse().unwrap() },
+                0,
+            )
         },
     }
 }

@@ -28,22 +28,6 @@ fn defaults_are_envoys() {
 }
 
 #[test]
-fn an_inspector_is_off_where_its_predicate_says() {
-    let range = |start: u16, end: u16| json!({"destination_port_range": {"start": start, "end": end}});
-    let filter = json!({
-        "name": "http_inspector",
-        "filter_disabled": {"or_match": {"rules": [range(80, 81), {"not_match": range(1, 1000)}]}},
-        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.listener.http_inspector.v3.HttpInspector"},
-    });
-
-    let inspector = compile(&with("listener_filters", json!([filter]))).unwrap().http_inspector.unwrap();
-
-    for (port, expected) in [(80, false), (81, true), (999, true), (1000, false)] {
-        assert_eq!(inspector.is_on(port), expected, "{port}");
-    }
-}
-
-#[test]
 fn the_default_chain_takes_what_no_other_does() {
     let mut json = listener("l", 80, http_filter(json!({"rds": {"route_config_name": "80"}})));
     json["filter_chains"][0]["filter_chain_match"] =
@@ -53,6 +37,8 @@ fn the_default_chain_takes_what_no_other_does() {
     let chain = |protocols: &[&str]| {
         let to = Connection {
             destination: "10.0.0.1:80".parse().unwrap(),
+            source: "10.0.0.9:1".parse().unwrap(),
+            direct_source: "10.0.0.9:1".parse().unwrap(),
             server_name: None,
             transport: Transport::RawBuffer,
             protocols,
@@ -85,34 +71,47 @@ fn filters_that_only_observe_are_named_with_their_reason() {
 }
 
 #[test]
-fn tls_is_kept_as_data() {
+fn a_server_name_can_name_the_cluster() {
+    let mut json = listener("l", 80, tcp_filter("BlackHoleCluster"));
+    let sni = json!({
+        "name": "envoy.filters.network.sni_cluster",
+        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.network.sni_cluster.v3.SniCluster"},
+    });
+    json["filter_chains"][0]["filters"] = json!([sni, tcp_filter("BlackHoleCluster")]);
+
+    let listener = compile(&json).unwrap();
+
+    let Terminal::Tcp(proxy) = &listener.chains[0].terminal else { panic!() };
+    assert!(proxy.follows_sni && listener.chains[0].inert.is_empty());
+}
+
+#[test]
+fn a_chain_names_the_secrets_it_needs() {
     let mut json = listener("l", 443, tcp_filter("c"));
     json["filter_chains"][0]["transport_socket"] = json!({
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-            "require_client_certificate": true,
-            "common_tls_context": {
-                "alpn_protocols": ["h2"],
-                "tls_certificate_sds_secret_configs": [{"name": "default"}],
-                "combined_validation_context": {
-                    "default_validation_context": {},
-                    "validation_context_sds_secret_config": {"name": "ROOTCA"},
-                },
-            },
+            "common_tls_context": {"tls_certificate_sds_secret_configs": [{"name": "default"}]},
         },
     });
+    json["filter_chains"][0]["transport_socket_connect_timeout"] = "15s".into();
 
-    let tls = compile(&json).unwrap().chains[0].tls.clone().unwrap();
+    let listener = compile(&json).unwrap();
 
-    let expected = Tls {
-        certificates: vec!["default".into()],
-        roots: Some("ROOTCA".into()),
-        alpn: vec!["h2".into()],
-        server_name: None,
-        requires_client_certificate: true,
-    };
-    assert_eq!(tls, expected);
+    assert_eq!(listener.secrets().map(|name| &**name).collect::<Vec<_>>(), ["default"]);
+    assert_eq!(listener.chains[0].tls_timeout, Some(Duration::from_secs(15)));
+}
+
+#[test]
+fn what_is_not_done_is_said() {
+    let mut json = with("connection_balance_config", json!({"exact_balance": {}}));
+    json["tcp_backlog_size"] = 77.into();
+
+    let listener = compile(&json).unwrap();
+
+    assert_eq!(listener.backlog, Some(77));
+    assert_eq!(listener.degraded.iter().map(|d| d.path).collect::<Vec<_>>(), ["connection_balance_config"]);
 }
 
 #[test]
@@ -160,8 +159,8 @@ fn what_would_serve_others_than_asked_is_refused_with_its_path() {
         (chain("filters", json!([rbac])), "filter_chains[0].filters[0].typed_config"),
         (chain("filters", json!([])), "filter_chains[0].filters"),
         (
-            chain("filter_chain_match", json!({"source_type": "EXTERNAL"})),
-            "filter_chains[0].filter_chain_match.source_type",
+            chain("filter_chain_match", json!({"source_ports": [70_000]})),
+            "filter_chains[0].filter_chain_match.source_ports[0]",
         ),
         (http(json!({})), "filter_chains[0].filters[0].typed_config.route_specifier"),
         (

@@ -76,7 +76,6 @@ fn a_share_of_requests_is_taken() {
 fn conditions_that_cannot_be_kept_to_are_refused() {
     for (condition, place) in [
         (json!({}), "path_specifier"),
-        (json!({"connect_matcher": {}}), "connect_matcher"),
         (json!({"prefix": "/", "tls_context": {}}), "tls_context"),
         (json!({"prefix": "/", "dynamic_metadata": [{"filter": "x"}]}), "dynamic_metadata"),
         (json!({"prefix": "/", "cookies": [{"name": "x"}]}), "cookies"),
@@ -100,4 +99,18 @@ fn the_matched_part_is_what_a_rewrite_replaces() {
     ] {
         assert_eq!(conditions(condition).unwrap().matched(path), expected);
     }
+}
+
+#[test]
+fn a_tunnel_is_asked_for_by_its_method() {
+    let message: RouteMatch = proto::json::from_json(&serde_json::json!({"connect_matcher": {}})).unwrap();
+    let conditions = Conditions::compile(&message).unwrap();
+    let unmet = |method: &str, uri: &str| {
+        let parts = http::Request::builder().method(method).uri(uri).body(()).unwrap().into_parts().0;
+        conditions.unmet(&Request::new(&parts, 0))
+    };
+
+    assert_eq!(unmet("CONNECT", "far.example:443"), None);
+    assert_eq!(unmet("GET", "/"), Some(Unmet::Path));
+    assert_eq!(conditions.path_text(), "connect");
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::store::{LISTENER, ROUTES};
+use crate::resource::{LISTENER, ROUTES};
 use crate::tests_support::{
     get, http_filter, listener, listener_of_routes, put, routes, store, tcp_filter, to, told,
 };

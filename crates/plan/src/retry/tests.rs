@@ -118,3 +118,19 @@ fn policies_that_make_no_sense_are_refused() {
         assert!(Retry::compile(&policy).is_err(), "{policy:?}");
     }
 }
+
+#[test]
+fn the_priorities_of_tried_endpoints_can_be_left_out() {
+    let policy = |frequency: i32| -> RetryPolicy {
+        let config = serde_json::json!({
+            "@type": "type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
+            "update_frequency": frequency,
+        });
+        proto::json::from_json(&serde_json::json!({"retry_priority": {"name": "x", "typed_config": config}}))
+            .unwrap()
+    };
+
+    assert_eq!(Retry::compile(&policy(2)).unwrap().priority_frequency, Some(2));
+    let error = Retry::compile(&policy(0)).unwrap_err().to_string();
+    assert!(error.starts_with("retry_priority.typed_config.update_frequency"), "{error}");
+}

@@ -33,7 +33,10 @@ fn a_request_may_take_as_long_as_the_shortest_limit_says() {
         (json!({"timeout": "0s", "max_stream_duration": max("0s", "0s")}), &grpc, seconds(7)),
         (json!({"timeout": "0s", "max_stream_duration": max("0s", "5s")}), &grpc, seconds(5)),
         (json!({"timeout": "0s", "max_stream_duration": max("9s", "0s")}), &silent, seconds(9)),
-        (json!({"timeout": "2s", "max_stream_duration": max("9s", "0s")}), &grpc, seconds(2)),
+        (json!({"timeout": "2s", "max_stream_duration": max("9s", "0s")}), &grpc, seconds(7)),
+        (json!({"timeout": "2s", "max_stream_duration": max("9s", "0s")}), &[], seconds(9)),
+        (json!({"timeout": "2s", "max_grpc_timeout": "2s"}), &[], seconds(2)),
+        (json!({"timeout": "2s", "max_grpc_timeout": "2s"}), &grpc, seconds(2)),
         (json!({"timeout": "0s", "max_grpc_timeout": "0s"}), &grpc, seconds(7)),
         (json!({"timeout": "0s"}), &grpc, None),
     ] {

@@ -18,7 +18,9 @@ fn connection<'a>(
     transport: Transport,
     protocols: &'a [&'a str],
 ) -> Connection<'a> {
-    Connection { destination: destination.parse().unwrap(), server_name, transport, protocols }
+    let source = "10.9.9.9:999".parse().unwrap();
+    let destination = destination.parse().unwrap();
+    Connection { destination, source, direct_source: source, server_name, transport, protocols }
 }
 
 const ISTIO: [&str; 5] = ["istio-http/1.0", "istio-http/1.1", "istio-h2", "istio-peer-exchange", "istio"];
@@ -116,8 +118,8 @@ fn what_need_not_be_looked_at_is_not() {
 #[test]
 fn matches_that_cannot_be_kept_to_are_refused() {
     let cases = [
-        FilterChainMatch { source_ports: vec![1], ..Default::default() },
-        FilterChainMatch { source_type: 1, ..Default::default() },
+        FilterChainMatch { source_ports: vec![70_000], ..Default::default() },
+        FilterChainMatch { source_type: 7, ..Default::default() },
         FilterChainMatch { transport_protocol: "quic".into(), ..Default::default() },
         FilterChainMatch { server_names: vec!["*".into()], ..Default::default() },
         FilterChainMatch { server_names: vec!["a.*.b".into()], ..Default::default() },
@@ -184,8 +186,61 @@ fn some_match() -> impl Strategy<Value = ChainMatch> {
             server_names: names.into_iter().map(Into::into).collect(),
             transport,
             protocols: protocols.into_iter().map(Into::into).collect(),
+            ..ChainMatch::default()
         },
     )
+}
+
+/// The place of the chain for a connection from one address to another.
+fn from(sieve: &Sieve, source: &str, direct: &str) -> Option<usize> {
+    let to = connection("10.0.0.1:80", None, Transport::RawBuffer, &[]);
+    sieve.select(&Connection {
+        source: source.parse().unwrap(),
+        direct_source: direct.parse().unwrap(),
+        ..to
+    })
+}
+
+#[test]
+fn the_longest_range_of_sources_wins_then_the_port() {
+    let range = |ip: &str, prefix| vec![Range::new(ip.parse().unwrap(), prefix)];
+    let wide = ChainMatch { sources: range("10.0.0.0", 8), ..ChainMatch::default() };
+    let narrow = ChainMatch { sources: range("10.1.0.0", 16), ..ChainMatch::default() };
+    let port = ChainMatch { source_ports: vec![7, 8], ..narrow.clone() };
+    let sieve = Sieve::new(&[wide, narrow, port, ChainMatch::default()], None).unwrap();
+
+    for (source, expected) in
+        [("10.2.0.1:7", 0), ("10.1.0.1:6", 1), ("10.1.0.1:8", 2), ("192.0.2.1:7", 3), ("[::1]:7", 3)]
+    {
+        assert_eq!(from(&sieve, source, source), Some(expected), "{source}");
+    }
+    // Once a range is chosen there is no way back to a wider one.
+    let only = ChainMatch { source_ports: vec![7], sources: range("10.1.0.0", 16), ..ChainMatch::default() };
+    let strict = Sieve::new(&[only, ChainMatch::default()], None).unwrap();
+    assert_eq!(from(&strict, "10.1.0.1:8", "10.1.0.1:8"), None);
+}
+
+#[test]
+fn the_socket_s_own_end_is_asked_before_what_a_header_says() {
+    let range = |ip: &str| vec![Range::new(ip.parse().unwrap(), 32)];
+    let direct = ChainMatch { direct_sources: range("10.5.5.5"), ..ChainMatch::default() };
+    let told = ChainMatch { sources: range("192.0.2.1"), ..ChainMatch::default() };
+    let sieve = Sieve::new(&[direct, told], None).unwrap();
+
+    assert_eq!(from(&sieve, "192.0.2.1:1", "10.5.5.5:1"), Some(0));
+    assert_eq!(from(&sieve, "192.0.2.1:1", "10.5.5.6:1"), Some(1));
+    assert_eq!(from(&sieve, "192.0.2.2:1", "10.5.5.6:1"), None);
+}
+
+#[test]
+fn connections_of_this_machine_can_be_told_from_others() {
+    let of = |origin| ChainMatch { origin: Some(origin), ..ChainMatch::default() };
+    let both = Sieve::new(&[of(SourceOrigin::Local), of(SourceOrigin::External)], None).unwrap();
+    for (source, expected) in [("127.0.0.1:1", 0), ("10.0.0.1:1", 0), ("10.0.0.2:1", 1)] {
+        assert_eq!(from(&both, source, source), Some(expected), "{source}");
+    }
+    let one = Sieve::new(&[of(SourceOrigin::Local), ChainMatch::default()], None).unwrap();
+    assert_eq!(from(&one, "10.0.0.2:1", "10.0.0.2:1"), Some(1));
 }
 
 proptest! {
@@ -202,6 +257,8 @@ proptest! {
             let transport = if tls { Transport::Tls } else { Transport::RawBuffer };
             let to = Connection {
                 destination: SocketAddr::new(ip.parse().unwrap(), port),
+                source: "10.9.9.9:999".parse().unwrap(),
+                direct_source: "10.9.9.9:999".parse().unwrap(),
                 server_name: name,
                 transport,
                 protocols: &protocols,

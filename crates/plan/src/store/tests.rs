@@ -152,11 +152,92 @@ fn what_is_removed_is_gone() {
     assert_eq!(plan.sources().count(), 0);
 }
 
+#[test]
+fn secrets_are_wanted_by_name_and_given_as_data() {
+    let mut store = store();
+    let tls = |name: &str, context: Value| {
+        json!({"name": "envoy.transport_sockets.tls", "typed_config": {
+            "@type": format!("type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.{name}"),
+            "common_tls_context": context,
+        }})
+    };
+    let mut served = listener("l", 443, tcp_filter("c"));
+    served["filter_chains"][0]["transport_socket"] = tls(
+        "DownstreamTlsContext",
+        json!({
+            "tls_certificate_sds_secret_configs": [{"name": "cert"}],
+            "combined_validation_context": {
+                "default_validation_context": {"match_typed_subject_alt_names": [
+                    {"san_type": "DNS", "matcher": {"exact": "a"}},
+                ]},
+                "validation_context_sds_secret_config": {"name": "roots"},
+            },
+        }),
+    );
+    let mut cluster = eds("c");
+    let roots = json!({"validation_context_sds_secret_config": {"name": "far-roots"}});
+    cluster["transport_socket"] = tls("UpstreamTlsContext", roots);
+    put(&mut store, LISTENER, &[served]);
+    put(&mut store, CLUSTER, &[cluster]);
+    assert_eq!(
+        store.wanted_secrets(),
+        ["cert".to_owned(), "far-roots".to_owned(), "roots".to_owned()].into()
+    );
+    let plan = store.plan();
+    assert!(plan.secret("cert").is_none() && !plan.knows_secret("cert"));
+
+    let file = |path: &str| json!({"filename": path});
+    let certificate = json!({"certificate_chain": file("/c"), "private_key": file("/k")});
+    put(
+        &mut store,
+        SECRET,
+        &[
+            json!({"name": "cert", "tls_certificate": certificate}),
+            json!({"name": "roots", "validation_context": {"trusted_ca": file("/ca")}}),
+            json!({"name": "unasked", "validation_context": {}}),
+        ],
+    );
+    let plan = store.plan();
+
+    let Some(Secret::Certificate(certificate)) = plan.secret("cert") else { panic!() };
+    assert_eq!(certificate.key, crate::Pem::File("/k".into()));
+    assert!(matches!(plan.secret("roots"), Some(Secret::Validation(roots)) if roots.roots.is_some()));
+    assert!(!plan.knows_secret("unasked") && plan.sources().count() == 2, "no page shows a secret");
+
+    store.update(SECRET, &[], &["cert".into()]);
+    let plan = store.plan();
+    assert!(plan.knows_secret("cert") && plan.secret("cert").is_none());
+}
+
+#[test]
+fn what_workers_know_of_a_cluster_outlives_its_versions() {
+    let mut store = store();
+    put(&mut store, CLUSTER, &[eds("a")]);
+    let before = store.plan();
+    let mut changed = eds("a");
+    changed["connect_timeout"] = "1s".into();
+    put(&mut store, CLUSTER, &[changed]);
+    let after = store.plan();
+
+    let state = |plan: &Plan| Arc::clone(&plan.cluster("a").unwrap().state);
+    assert!(Arc::ptr_eq(&state(&before), &state(&after)));
+}
+
 /// One good resource of each type.
-fn good() -> [(&'static str, String, Any); 4] {
+fn good() -> [(&'static str, String, Any); 5] {
     let full = json!({
         "name": "c", "type": "STRICT_DNS", "connect_timeout": "1s",
         "load_assignment": endpoints("c", &["10.0.0.1", "a.example"]),
+        "lb_policy": "RING_HASH", "ring_hash_lb_config": {"maximum_ring_size": 64, "minimum_ring_size": 8},
+        "outlier_detection": {"interval": "1s", "max_ejection_percent": 50},
+        "circuit_breakers": {"thresholds": [{"max_requests": 7, "retry_budget": {}}]},
+        "transport_socket": {"name": "tls", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": "a", "common_tls_context": {
+                "tls_params": {"cipher_suites": ["ECDHE-RSA-AES128-GCM-SHA256"]},
+                "validation_context": {"verify_certificate_hash": ["aa".repeat(32)]},
+            },
+        }},
     });
     let route = json!({
         "name": "r", "match": {"safe_regex": {"regex": "/a.*"}, "headers": [{"name": "x", "string_match": {"prefix": "y"}}]},
@@ -164,6 +245,17 @@ fn good() -> [(&'static str, String, Any); 4] {
         "request_headers_to_add": [{"header": {"key": "x", "value": "%REQ(y)%"}}],
     });
     [
+        (
+            SECRET,
+            "s".into(),
+            packed(
+                SECRET,
+                json!({"name": "s", "validation_context": {
+                    "trusted_ca": {"inline_string": "CA"},
+                    "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"safe_regex": {"regex": "a.*"}}}],
+                }}),
+            ),
+        ),
         (CLUSTER, "c".into(), packed(CLUSTER, full)),
         (ENDPOINTS, "c".into(), packed(ENDPOINTS, endpoints("c", &["10.0.0.1"]))),
         (LISTENER, "l".into(), packed(LISTENER, listener_of_routes("l", 80, "r"))),
@@ -174,7 +266,7 @@ fn good() -> [(&'static str, String, Any); 4] {
 proptest! {
     #[test]
     fn damaged_resources_never_take_what_is_in_force(
-        which in 0_usize..4,
+        which in 0_usize..5,
         cut in any::<prop::sample::Index>(),
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
     ) {
@@ -200,5 +292,18 @@ proptest! {
             prop_assert!(Arc::ptr_eq(before.listener("l").unwrap(), after.listener("l").unwrap()));
             prop_assert!(Arc::ptr_eq(before.cluster("c").unwrap(), after.cluster("c").unwrap()));
         }
+    }
+
+    #[test]
+    fn bytes_of_any_kind_are_survived(
+        which in 0_usize..5,
+        value in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let mut store = store();
+        let (ty, name, any) = good()[which].clone();
+
+        store.update(ty, &[(name, Any { value, ..any })], &[]);
+
+        store.plan();
     }
 }

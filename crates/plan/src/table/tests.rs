@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use proto::envoy::extensions::filters::http::cors::v3::CorsPolicy;
+
 use super::*;
+use crate::cors::CORS;
 use crate::tests_support::{get, routes, to};
 
 fn table(json: &Value) -> Result<RouteTable, String> {
@@ -105,13 +108,11 @@ fn headers_change_from_the_most_specific_level_out_unless_turned_round() {
         let mut x = filter::Exchange {
             request: get("/", &[]),
             response: None,
-            facts: filter::Facts {
-                began: filter::Moment::default(),
-                peer: filter::Peer { remote: address, local: address },
-                attempt: 0,
-                flags: Vec::new(),
-                seed: 0,
-            },
+            facts: filter::Facts::new(
+                filter::Moment::default(),
+                filter::Peer { remote: address, local: address },
+                0,
+            ),
         };
 
         for ops in &table.hosts[0].routes[0].request_headers {

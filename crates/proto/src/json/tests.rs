@@ -45,6 +45,22 @@ fn an_any_inside_an_any_is_opened_both_ways() {
 }
 
 #[test]
+fn fields_may_be_spelled_as_json_has_it_and_what_users_named_stays() {
+    let metadata = json!({"filter_metadata": {"io.istio": {"own_key": 1}}});
+    let metadata: Metadata = from_json(&metadata).unwrap();
+    let packed: Any = from_json(&listener()).unwrap();
+
+    let listener = to_json_as(&packed, Spelling::Json);
+
+    assert_eq!(
+        to_json_as(&metadata, Spelling::Json),
+        json!({"filterMetadata": {"io.istio": {"own_key": 1}}})
+    );
+    assert_eq!(listener["filterChains"][0]["filters"][0]["typedConfig"]["statPrefix"], "p");
+    assert_eq!(listener["address"]["socketAddress"]["portValue"], 9080);
+}
+
+#[test]
 fn a_message_of_its_own_needs_no_type() {
     let node: Node =
         from_json(&json!({"id": "sidecar~1", "metadata": {"LABELS": {"app": "a"}, "N": null}})).unwrap();
@@ -206,11 +222,8 @@ fn the_descriptors_are_those_of_the_package_this_build_links() {
 
 /// The peers' recordings, when they are there.
 fn recordings() -> Vec<PathBuf> {
-    let suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/suites/istiod");
-    let Ok(worlds) = std::fs::read_dir(&suite) else {
-        eprintln!("SKIPPED: {} is missing, nothing recorded from istiod is checked", suite.display());
-        return Vec::new();
-    };
+    let Some(suites) = testkit::suites() else { return Vec::new() };
+    let worlds = std::fs::read_dir(suites.join("istiod")).unwrap();
     let folders = worlds.flatten().filter_map(|world| std::fs::read_dir(world.path()).ok());
     let files =
         folders.flat_map(|proxies| proxies.flatten()).filter_map(|p| std::fs::read_dir(p.path()).ok());

@@ -5,43 +5,68 @@ use prost_reflect::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{MAX_DEPTH, POOL, descriptor_of, is_well_known};
+use super::{MAX_DEPTH, POOL, Spelling, descriptor_of, is_well_known};
+
+/// Where a message stands, and how its fields are spelled.
+#[derive(Clone, Copy)]
+pub(super) struct At {
+    depth: usize,
+    spelling: Spelling,
+}
+
+impl At {
+    /// The whole document.
+    pub(super) fn top(spelling: Spelling) -> At {
+        At { depth: 0, spelling }
+    }
+
+    fn below(self) -> At {
+        At { depth: self.depth + 1, ..self }
+    }
+
+    fn name(self, field: &FieldDescriptor) -> String {
+        match self.spelling {
+            Spelling::Json => field.json_name().to_owned(),
+            Spelling::Proto => field.name().to_owned(),
+        }
+    }
+}
 
 /// Writes one message; below the deepest level nothing is written.
-pub(super) fn message(message: &DynamicMessage, depth: usize) -> Value {
+pub(super) fn message(message: &DynamicMessage, at: At) -> Value {
     let descriptor = message.descriptor();
-    if depth > MAX_DEPTH {
+    if at.depth > MAX_DEPTH {
         return Value::Null;
     }
     if descriptor.full_name() == "google.protobuf.Any" {
-        return any(message, depth);
+        return any(message, at);
     }
     if is_well_known(&descriptor) {
         return well_known(message);
     }
-    Value::Object(fields(message, depth))
+    Value::Object(fields(message, at))
 }
 
-fn fields(message: &DynamicMessage, depth: usize) -> Map<String, Value> {
+fn fields(message: &DynamicMessage, at: At) -> Map<String, Value> {
     let fields = message.fields();
-    fields.map(|(field, value)| (field.name().to_owned(), self::value(&field, value, depth))).collect()
+    fields.map(|(field, value)| (at.name(&field), self::value(&field, value, at))).collect()
 }
 
-fn value(field: &FieldDescriptor, value: &Field, depth: usize) -> Value {
+fn value(field: &FieldDescriptor, value: &Field, at: At) -> Value {
     match value {
-        Field::List(items) => items.iter().map(|item| single(&field.kind(), item, depth)).collect(),
+        Field::List(items) => items.iter().map(|item| single(&field.kind(), item, at)).collect(),
         Field::Map(entries) => {
             let Kind::Message(entry) = field.kind() else { return Value::Null };
             let kind = entry.map_entry_value_field().kind();
-            let mut sorted: Vec<_> = entries.iter().map(|(k, v)| (key(k), single(&kind, v, depth))).collect();
+            let mut sorted: Vec<_> = entries.iter().map(|(k, v)| (key(k), single(&kind, v, at))).collect();
             sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0));
             Value::Object(sorted.into_iter().collect())
         }
-        single_value => single(&field.kind(), single_value, depth),
+        single_value => single(&field.kind(), single_value, at),
     }
 }
 
-fn single(kind: &Kind, value: &Field, depth: usize) -> Value {
+fn single(kind: &Kind, value: &Field, at: At) -> Value {
     match value {
         Field::Bool(b) => Value::Bool(*b),
         Field::I32(n) => json!(n),
@@ -61,7 +86,7 @@ fn single(kind: &Kind, value: &Field, depth: usize) -> Value {
             },
             _ => json!(number),
         },
-        Field::Message(inner) => message(inner, depth + 1),
+        Field::Message(inner) => message(inner, at.below()),
         Field::List(_) | Field::Map(_) => Value::Null,
     }
 }
@@ -89,7 +114,7 @@ fn key(key: &MapKey) -> String {
     }
 }
 
-fn any(any: &DynamicMessage, depth: usize) -> Value {
+fn any(any: &DynamicMessage, at: At) -> Value {
     let type_url = any.get_field_by_name("type_url");
     let type_url = type_url.as_deref().and_then(Field::as_str).unwrap_or_default();
     let bytes = any.get_field_by_name("value");
@@ -102,11 +127,11 @@ fn any(any: &DynamicMessage, depth: usize) -> Value {
     object.insert("@type".to_owned(), Value::String(type_url.to_owned()));
     let inner = descriptor_of(type_url).and_then(|descriptor| DynamicMessage::decode(descriptor, bytes).ok());
     match inner {
-        Some(inner) if depth < MAX_DEPTH => {
+        Some(inner) if at.depth < MAX_DEPTH => {
             if is_well_known(&inner.descriptor()) {
-                object.insert("value".to_owned(), message(&inner, depth + 1));
+                object.insert("value".to_owned(), message(&inner, at.below()));
             } else {
-                object.extend(fields(&inner, depth + 1));
+                object.extend(fields(&inner, at.below()));
             }
         }
         _ => {

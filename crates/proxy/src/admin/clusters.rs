@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
+use balance::{Breakers, Health, Host};
 use http::StatusCode;
 use plan::{Cluster, Endpoint, Target};
 use serde_json::{Value, json};
 
 use super::listeners::socket_address;
 use super::server::{Asked, Reply};
-use crate::machine::Shared;
+use crate::shared::Shared;
 
 pub(super) fn reply(shared: &Shared, asked: &Asked) -> Reply {
     let serving = shared.serving.load();
@@ -40,6 +41,10 @@ fn text_of(cluster: &Cluster, is_cold: bool, out: &mut String) {
     line(format!("default_priority::max_pending_requests::{}", limit(breakers.pending)));
     line(format!("default_priority::max_requests::{}", limit(breakers.requests)));
     line(format!("default_priority::max_retries::{}", limit(breakers.retries)));
+    for priority in ["success_rate_average", "success_rate_ejection_threshold"] {
+        line(format!("outlier::{priority}::-1"));
+        line(format!("outlier::local_origin_{priority}::-1"));
+    }
     line("added_via_api::true".into());
     for degraded in &cluster.degraded {
         line(format!("degraded::{}::{}", degraded.path, degraded.instead));
@@ -57,7 +62,9 @@ fn text_of(cluster: &Cluster, is_cold: bool, out: &mut String) {
         fact("rq_success", state.requests().saturating_sub(state.failures()).to_string());
         fact("rq_total", state.requests().to_string());
         fact("hostname", endpoint.hostname.as_deref().unwrap_or_default().to_owned());
-        fact("health_flags", health_flags(endpoint).to_owned());
+        fact("health_flags", health_flags(endpoint, host));
+        fact("success_rate", "-1".into());
+        fact("local_origin_success_rate", "-1".into());
         fact("weight", endpoint.weight.to_string());
         let locality = cluster.endpoints.localities.get(endpoint.locality);
         fact("region", locality.map(|l| l.region.to_string()).unwrap_or_default());
@@ -67,12 +74,26 @@ fn text_of(cluster: &Cluster, is_cold: bool, out: &mut String) {
     }
 }
 
-fn health_flags(endpoint: &Endpoint) -> &'static str {
-    match endpoint.health {
-        balance::Health::Healthy => "healthy",
-        balance::Health::Degraded => "/eds_degraded",
-        balance::Health::Draining | balance::Health::Unhealthy => "/failed_eds_health",
+fn health_flags(endpoint: &Endpoint, host: &Host) -> String {
+    let mut flags = String::new();
+    if host.state.is_ejected() {
+        flags.push_str("/failed_outlier_check");
     }
+    match endpoint.health {
+        Health::Healthy if flags.is_empty() => flags.push_str("healthy"),
+        Health::Healthy => {}
+        Health::Degraded => flags.push_str("/eds_degraded"),
+        Health::Draining | Health::Unhealthy => flags.push_str("/failed_eds_health"),
+    }
+    flags
+}
+
+fn health_status(endpoint: &Endpoint, host: &Host) -> Value {
+    let mut status = json!({ "eds_health_status": eds_health(endpoint) });
+    if host.state.is_ejected() {
+        status["failed_outlier_check"] = Value::Bool(true);
+    }
+    status
 }
 
 fn json_of(cluster: &Cluster) -> Value {
@@ -100,21 +121,37 @@ fn json_of(cluster: &Cluster) -> Value {
                     stat("rq_success", state.requests().saturating_sub(state.failures()), "COUNTER"),
                     stat("rq_total", state.requests(), "COUNTER"),
                 ],
-                "health_status": { "eds_health_status": eds_health(endpoint) },
+                "health_status": health_status(endpoint, host),
                 "weight": endpoint.weight,
                 "priority": endpoint.priority,
                 "hostname": name,
             })
         })
         .collect();
-    json!({ "name": &*cluster.name, "added_via_api": true, "host_statuses": statuses })
+    json!({
+        "name": &*cluster.name,
+        "added_via_api": true,
+        "circuit_breakers": { "thresholds": [thresholds(&cluster.breakers)] },
+        "host_statuses": statuses,
+    })
 }
 
 fn eds_health(endpoint: &Endpoint) -> &'static str {
     match endpoint.health {
-        balance::Health::Healthy => "HEALTHY",
-        balance::Health::Degraded => "DEGRADED",
-        balance::Health::Draining => "DRAINING",
-        balance::Health::Unhealthy => "UNHEALTHY",
+        Health::Healthy => "HEALTHY",
+        Health::Degraded => "DEGRADED",
+        Health::Draining => "DRAINING",
+        Health::Unhealthy => "UNHEALTHY",
     }
+}
+
+fn thresholds(breakers: &Breakers) -> Value {
+    let limit = |limit: Option<u32>| limit.unwrap_or(u32::MAX);
+    json!({
+        "priority": "DEFAULT",
+        "max_connections": limit(breakers.connections),
+        "max_pending_requests": limit(breakers.pending),
+        "max_requests": limit(breakers.requests),
+        "max_retries": limit(breakers.retries),
+    })
 }

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use xds::TypeUrl;
 
 use super::server::{Asked, Reply};
-use crate::journal::{Accepted, Entry, Refused};
-use crate::machine::Shared;
+use crate::journal::{Accepted, Entry, REDACTED, Refused};
+use crate::shared::Shared;
 
 pub(super) fn reply(shared: &Shared, asked: &Asked) -> Reply {
     let mut configs = vec![bootstrap(shared), clusters(shared)];
@@ -17,6 +17,7 @@ pub(super) fn reply(shared: &Shared, asked: &Asked) -> Reply {
     }
     configs.push(listeners(shared));
     configs.push(routes(shared));
+    configs.push(secrets(shared));
     configs.push(inert(shared));
     match asked.parameter("resource") {
         None => Reply::json(&json!({ "configs": configs })),
@@ -68,6 +69,15 @@ fn routes(shared: &Shared) -> Value {
     json!({ "@type": kind("RoutesConfigDump"), "dynamic_route_configs": all })
 }
 
+fn secrets(shared: &Shared) -> Value {
+    let all = dump(
+        shared,
+        TypeUrl::Secret,
+        |name, accepted| json!({ "name": name, "version_info": accepted.version, "secret": message(&accepted.any), "last_updated": time(accepted.at) }),
+    );
+    json!({ "@type": kind("SecretsConfigDump"), "dynamic_active_secrets": all })
+}
+
 fn listeners(shared: &Shared) -> Value {
     let all: Vec<Value> = shared
         .journal
@@ -97,6 +107,13 @@ fn inert(shared: &Shared) -> Value {
     let serving = shared.serving.load();
     let mut all = Vec::new();
     for listener in serving.listeners() {
+        for degraded in &listener.degraded {
+            all.push(json!({
+                "listener": &*listener.name,
+                "field": degraded.path,
+                "instead": degraded.instead,
+            }));
+        }
         for chain in &listener.chains {
             let http = match &chain.terminal {
                 plan::Terminal::Http(manager) => manager.filters.inert.as_slice(),
@@ -139,11 +156,31 @@ fn error(refused: &Refused) -> Value {
 }
 
 fn message(any: &Any) -> Value {
-    proto::json::to_json(any)
+    let mut value = proto::json::to_json(any);
+    redact(&mut value);
+    value
+}
+
+/// Takes away what Envoy's API marks as sensitive and a TLS context may hold itself.
+fn redact(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match name.as_str() {
+                    "private_key" | "password" | "session_ticket_keys" if !value.is_null() => {
+                        *value = json!({ "inline_string": REDACTED });
+                    }
+                    _ => redact(value),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(redact),
+        _ => {}
+    }
 }
 
 /// RFC 3339 to the second, as the calendar counts.
-fn time(at: SystemTime) -> String {
+pub(super) fn time(at: SystemTime) -> String {
     let seconds = at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     // Days since 0000-03-01, so that the leap day is a year's last.

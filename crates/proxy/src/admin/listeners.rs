@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::server::{Asked, Reply};
-use crate::machine::Shared;
+use crate::shared::Shared;
 
 pub(super) fn reply(shared: &Shared, asked: &Asked) -> Reply {
     let serving = shared.serving.load();

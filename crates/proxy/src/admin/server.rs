@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::machine::Shared;
+use crate::shared::Shared;
 
 /// A client that does not finish its request is not waited for.
 const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -38,6 +38,12 @@ impl Asked {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             (key == name).then_some(value)
         })
+    }
+
+    /// All query parameters.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = self.query.split('&').filter(|pair| !pair.is_empty());
+        pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
     }
 
     /// Whether JSON is wanted.

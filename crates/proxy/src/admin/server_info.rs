@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::server::Reply;
-use crate::machine::Shared;
+use crate::shared::Shared;
 
 pub(super) fn reply(shared: &Shared) -> Reply {
     let up = format!("{}s", shared.began.0.elapsed().as_secs());

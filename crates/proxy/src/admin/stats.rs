@@ -7,7 +7,7 @@ use serde_json::json;
 use xds::TypeUrl;
 
 use super::server::{Asked, Reply};
-use crate::machine::Shared;
+use crate::shared::Shared;
 use crate::state::Stage;
 
 pub(super) fn reply(shared: &Shared, asked: &Asked) -> Reply {
@@ -61,6 +61,7 @@ fn process(shared: &Shared) -> BTreeMap<String, i64> {
         ("listener_manager.lds", TypeUrl::Listener),
         ("rds", TypeUrl::Route),
         ("eds", TypeUrl::Endpoint),
+        ("sds", TypeUrl::Secret),
     ];
     for (prefix, ty) in types {
         let tally = shared.journal.tally(ty);

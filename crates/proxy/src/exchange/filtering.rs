@@ -9,12 +9,13 @@ use bytes::Bytes;
 use filter::{LocalReply, Side, Step};
 use http::HeaderMap;
 use http_body::{Body as _, Frame};
-use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
 use super::asks;
 use crate::account::Entry;
-use crate::body::{Cut, Download};
+use crate::body::Download;
+use crate::cut::Cut;
+use crate::upload::Incoming;
 
 /// Where the frames come from.
 pub(crate) enum Frames {
@@ -154,7 +155,7 @@ impl Frames {
     fn is_end(&self) -> bool {
         match self {
             Self::Client(incoming) => incoming.is_end_stream(),
-            Self::Upstream(download) => download.incoming.is_end_stream(),
+            Self::Upstream(download) => download.is_end(),
             Self::Whole(bytes) => bytes.is_empty(),
         }
     }

@@ -3,20 +3,21 @@
 use std::rc::Rc;
 
 use filter::LocalReply;
-use http::header::{HOST, HeaderName, UPGRADE};
+use http::header::{HOST, UPGRADE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, request};
+use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
-use net::Opaque;
 use plan::{HttpManager, Normalised, StripPort};
 use telemetry::request_id::{RequestId, TraceReason};
 
-use super::upgrade::Upgrade;
 use crate::account::{Entry, Record};
-use crate::forwarded::{self, Special};
+use crate::forwarded::{self, REQUEST_ID, Special};
 use crate::reply;
+use crate::upgrade::Upgrade;
 
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The upgrade that the method of this name asks for.
+pub(crate) const CONNECT: &str = "connect";
 
 /// A request that goes no further.
 pub(crate) struct Refused {
@@ -35,16 +36,25 @@ impl Refused {
 pub(crate) fn admit(
     entry: &Rc<Entry>,
     manager: &HttpManager,
-    opaque: Option<Opaque>,
+    is_http1: bool,
 ) -> Result<Option<Upgrade>, Refused> {
     let mut record = entry.record.borrow_mut();
     let record = &mut *record;
     check(&record.x.request, manager)?;
     let special = Special::among(&record.x.request.headers);
-    let opaque = opaque.filter(|_| special.has_upgrade());
-    let upgrade = opaque.and_then(|opaque| upgrade(&mut record.x.request, opaque));
+    let upgrade = match is_http1 {
+        _ if record.x.request.method == Method::CONNECT
+            && record.x.request.extensions.get::<Protocol>().is_none() =>
+        {
+            let client = record.x.request.extensions.remove::<OnUpgrade>();
+            Some(Upgrade { protocol: CONNECT.into(), client })
+        }
+        true if special.has_upgrade() => upgrade(&record.x.request),
+        true => None,
+        false => extended_connect(&mut record.x.request),
+    };
     record.upgrades = upgrade.is_some();
-    record.x.request.extensions = http::Extensions::new();
+    forwarded::forget_extensions(&mut record.x.request.extensions);
     let head = &mut record.x.request;
     forwarded::normalise_hop(head, special, upgrade.is_some());
     let comes = forwarded::forward(&mut head.headers, special, manager, &entry.client);
@@ -81,9 +91,6 @@ fn check(head: &request::Parts, manager: &HttpManager) -> Result<(), Refused> {
     if authority.is_empty() || !authority.iter().all(|b| is_of_authority(*b)) {
         return Err(Refused::malformed(StatusCode::BAD_REQUEST, "invalid_authority"));
     }
-    if head.method == Method::CONNECT {
-        return Err(Refused { reply: reply::no_route(), closes: true });
-    }
     Ok(())
 }
 
@@ -93,7 +100,7 @@ fn is_of_authority(byte: u8) -> bool {
 }
 
 /// The upgrade a request asks for; HTTP/2 by upgrade is no longer a thing and is ignored.
-fn upgrade(head: &mut request::Parts, opaque: Opaque) -> Option<Upgrade> {
+fn upgrade(head: &request::Parts) -> Option<Upgrade> {
     let wanted = head.headers.get(UPGRADE)?;
     if head.version != Version::HTTP_11
         || wanted.as_bytes().eq_ignore_ascii_case(b"h2c")
@@ -102,7 +109,17 @@ fn upgrade(head: &mut request::Parts, opaque: Opaque) -> Option<Upgrade> {
         return None;
     }
     let protocol = wanted.to_str().ok()?.to_ascii_lowercase().into_boxed_str();
-    head.extensions.remove::<OnUpgrade>().map(|client| Upgrade { protocol, client, opaque })
+    Some(Upgrade { protocol, client: None })
+}
+
+/// The upgrade an HTTP/2 client asks for (RFC 8441); it is routed as the same request of HTTP/1.1 would be.
+fn extended_connect(head: &mut request::Parts) -> Option<Upgrade> {
+    let wanted = head.extensions.remove::<Protocol>()?;
+    let client = head.extensions.remove::<OnUpgrade>()?;
+    let protocol = wanted.as_str().to_ascii_lowercase().into_boxed_str();
+    head.headers.insert(UPGRADE, HeaderValue::from_str(&protocol).ok()?);
+    head.method = Method::GET;
+    Some(Upgrade { protocol, client: Some(client) })
 }
 
 fn names_upgrade(headers: &HeaderMap) -> bool {

@@ -1,22 +1,26 @@
 //! The way back: a reply of our own or an upstream's response becomes what the client gets.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use filter::{LocalReply, Phases, Side, Step};
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, SERVER, VIA};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, SERVER, SET_COOKIE, VIA};
 use http::{HeaderValue, Response, Version, response};
 use plan::{HeaderScope, HttpManager, ServerHeader};
 use tokio::sync::mpsc;
 
 use super::asks;
 use super::filtering::{Filtering, Frames, Passed};
-use super::inbound::REQUEST_ID;
 use super::taken::Taken;
 use crate::account::Entry;
-use crate::body::{Cut, Download, ResponseBody};
-use crate::forwarded::{self, Special};
+use crate::body::{Download, ResponseBody};
+use crate::cut::Cut;
+use crate::forwarded::{self, REQUEST_ID, Special};
 use crate::reply;
+use crate::silence::Watch;
 
 /// Chunks that may wait between the filters and the client.
 const CHUNKS: usize = 4;
@@ -27,54 +31,112 @@ const ATTEMPTS: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 /// What filters act upon in the response direction.
 const RESPONSE: Phases = Phases::RESPONSE_HEAD.and(Phases::RESPONSE_BODY).and(Phases::RESPONSE_TRAILERS);
 
+/// A response on its way: most are there at once, and a future of their own would only be carried around.
+#[allow(clippy::large_enum_variant, reason = "nearly always it is the large one, and moved but once")]
+pub(crate) enum Passing<'a> {
+    /// Filters have still to say something.
+    Filters(Pin<Box<dyn Future<Output = Response<ResponseBody>> + 'a>>),
+    /// It is there, until it is taken.
+    Now(Option<Response<ResponseBody>>),
+}
+
+impl Passing<'_> {
+    /// Cuts the response off where nothing passes for too long.
+    pub(crate) fn watched(self, watch: Watch) -> Self {
+        match self {
+            Self::Filters(waiting) => Self::Filters(Box::pin(async move {
+                let mut response = waiting.await;
+                response.body_mut().watch(watch);
+                response
+            })),
+            Self::Now(mut response) => {
+                if let Some(response) = &mut response {
+                    response.body_mut().watch(watch);
+                }
+                Self::Now(response)
+            }
+        }
+    }
+}
+
+impl Future for Passing<'_> {
+    type Output = Response<ResponseBody>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<ResponseBody>> {
+        match self.get_mut() {
+            Self::Filters(waiting) => waiting.as_mut().poll(cx),
+            Self::Now(response) => response.take().map_or(Poll::Pending, Poll::Ready),
+        }
+    }
+}
+
 /// Answers with a reply of our own.
-pub(crate) async fn local(
-    entry: &Rc<Entry>,
-    manager: &HttpManager,
-    taken: Option<&Taken<'_>>,
+pub(crate) fn local<'a>(
+    entry: &'a Rc<Entry>,
+    manager: &'a HttpManager,
+    taken: Option<&'a Taken<'a>>,
     reply: LocalReply,
-) -> Response<ResponseBody> {
+) -> Passing<'a> {
     let body = present(entry, taken, &reply);
-    through_filters(entry, manager, taken, Frames::Whole(body)).await
+    through_filters(entry, manager, taken, Frames::Whole(body))
 }
 
 /// Passes an upstream's response on.
-pub(crate) async fn upstream(
-    entry: &Rc<Entry>,
-    manager: &HttpManager,
-    taken: &Taken<'_>,
+pub(crate) fn upstream<'a>(
+    entry: &'a Rc<Entry>,
+    manager: &'a HttpManager,
+    taken: &'a Taken<'a>,
     (mut head, download): (response::Parts, Download),
-) -> Response<ResponseBody> {
+) -> Passing<'a> {
     let special = Special::among(&head.headers);
     forwarded::strip(&mut head.headers, special, false);
     // The version is a matter of each hop.
     head.version = Version::HTTP_11;
-    head.extensions = http::Extensions::new();
+    forwarded::forget_extensions(&mut head.extensions);
     {
         let mut record = entry.record.borrow_mut();
         if !manager.filters.suppress_envoy_headers
             && let Some(time) = record.service_time
         {
             let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-            head.headers.insert(SERVICE_TIME, HeaderValue::from(millis));
+            head.headers.insert(SERVICE_TIME, number(millis));
+        }
+        for cookie in std::mem::take(&mut record.cookies) {
+            head.headers.append(SET_COOKIE, cookie);
         }
         record.x.response = Some(head);
     }
     header_operations(entry, taken);
-    through_filters(entry, manager, Some(taken), Frames::Upstream(download)).await
+    through_filters(entry, manager, Some(taken), Frames::Upstream(download))
+}
+
+/// A number as a header's value; the smallest need no memory of their own.
+fn number(value: u64) -> HeaderValue {
+    const SMALL: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+    let small = usize::try_from(value).ok().and_then(|value| SMALL.get(value));
+    small.map_or_else(|| HeaderValue::from(value), |small| HeaderValue::from_static(small))
 }
 
 /// Answers that the protocol changes; what follows is not HTTP.
-pub(crate) async fn upgraded(
+pub(crate) fn upgraded(
     entry: &Rc<Entry>,
     manager: &HttpManager,
     taken: &Taken<'_>,
-    mut head: response::Parts,
+    (mut head, is_http1): (response::Parts, bool),
 ) -> Response<ResponseBody> {
     let special = Special::among(&head.headers);
-    forwarded::strip(&mut head.headers, special, true);
-    head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    head.extensions = http::Extensions::new();
+    forwarded::strip(&mut head.headers, special, is_http1);
+    if is_http1 && head.status != http::StatusCode::SWITCHING_PROTOCOLS {
+        head.headers.remove(http::header::CONTENT_LENGTH);
+    } else if is_http1 {
+        head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    } else {
+        // An upgraded stream of HTTP/2 begins with an ordinary answer.
+        head.status = http::StatusCode::OK;
+        head.version = Version::HTTP_2;
+        head.headers.remove(http::header::CONTENT_LENGTH);
+    }
+    forwarded::forget_extensions(&mut head.extensions);
     entry.record.borrow_mut().x.response = Some(head);
     header_operations(entry, taken);
     finish(entry, manager, ResponseBody::whole(Bytes::new(), Rc::clone(entry)))
@@ -93,8 +155,11 @@ fn present(entry: &Entry, taken: Option<&Taken<'_>>, reply: &LocalReply) -> Byte
         record.x.response = Some(head);
         body
     };
-    if let Some(taken) = taken {
+    if let Some(taken) = taken.filter(|_| !reply.is_final) {
         header_operations(entry, taken);
+    }
+    if let Some(head) = &mut entry.record.borrow_mut().x.response {
+        reply::describe(head, &body);
     }
     body
 }
@@ -114,17 +179,16 @@ fn header_operations(entry: &Entry, taken: &Taken<'_>) {
 }
 
 /// Hands the response to the client, by way of the filters where some look at it.
-async fn through_filters(
-    entry: &Rc<Entry>,
-    manager: &HttpManager,
-    taken: Option<&Taken<'_>>,
+fn through_filters<'a>(
+    entry: &'a Rc<Entry>,
+    manager: &'a HttpManager,
+    taken: Option<&'a Taken<'a>>,
     frames: Frames,
-) -> Response<ResponseBody> {
+) -> Passing<'a> {
     if entry.wants(RESPONSE) {
-        // Boxed: most responses meet no filter, and should not carry room for one.
-        return Box::pin(filtered(entry, manager, taken, frames)).await;
+        return Passing::Filters(Box::pin(filtered(entry, manager, taken, frames)));
     }
-    finish(entry, manager, whole(entry, frames))
+    Passing::Now(Some(finish(entry, manager, whole(entry, frames))))
 }
 
 /// Runs the filters backwards.

@@ -1,9 +1,10 @@
 //! The route a request has taken, and what it says about heads.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::Origin;
-use plan::{HeaderOps, HeaderScope, RouteMatch};
+use plan::{Action, HeaderOps, HeaderScope, HttpManager, RouteMatch};
 
 /// The route a request has taken.
 pub(crate) struct Taken<'a> {
@@ -34,8 +35,20 @@ impl<'a> Taken<'a> {
         own.into_iter().chain(&self.found.route.response_headers)
     }
 
+    /// How long the stream may be silent.
+    pub(crate) fn idle_timeout(&self, manager: &HttpManager) -> Option<Duration> {
+        let own = match &self.found.route.action {
+            Action::Forward(forward) => forward.idle_timeout,
+            Action::Redirect(_) | Action::Reply(_) => None,
+        };
+        match own {
+            Some(own) => Some(own).filter(|own| !own.is_zero()),
+            None => manager.stream_idle_timeout,
+        }
+    }
+
     /// Whether the route may send requests more than once.
     pub(crate) fn retries(&self) -> bool {
-        super::retries(&self.found)
+        matches!(&self.found.route.action, Action::Forward(forward) if forward.retry.is_some() || !forward.mirrors.is_empty())
     }
 }

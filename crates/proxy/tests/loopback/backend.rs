@@ -10,9 +10,13 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use net::Stream;
+use net::tls::Server;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+use crate::client::PATIENCE;
 
 /// One request as it arrived.
 #[derive(Clone, Debug)]
@@ -25,6 +29,7 @@ pub(crate) struct Seen {
 pub(crate) struct Backend {
     pub(crate) address: SocketAddr,
     pub(crate) seen: Arc<Mutex<Vec<Seen>>>,
+    names: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
 }
 
@@ -33,6 +38,23 @@ impl Backend {
     pub(crate) async fn start(
         answer: impl Fn(&Seen) -> Response<Full<Bytes>> + Send + Sync + 'static,
     ) -> Self {
+        Self::with(None, answer).await
+    }
+
+    /// Speaks the same over TLS.
+    pub(crate) async fn secured(
+        server: Arc<Server>,
+        answer: impl Fn(&Seen) -> Response<Full<Bytes>> + Send + Sync + 'static,
+    ) -> Self {
+        Self::with(Some(server), answer).await
+    }
+
+    async fn with(
+        server: Option<Arc<Server>>,
+        answer: impl Fn(&Seen) -> Response<Full<Bytes>> + Send + Sync + 'static,
+    ) -> Self {
+        let names: Arc<Mutex<Vec<String>>> = Arc::default();
+        let asked = Arc::clone(&names);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -41,7 +63,15 @@ impl Backend {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
                 let (record, answer) = (Arc::clone(&record), Arc::clone(&answer));
+                let (server, asked) = (server.clone(), Arc::clone(&asked));
                 connections.spawn(async move {
+                    let mut stream = Stream::new(socket);
+                    if let Some(server) = server {
+                        let Ok(secured) = server.accept(stream, PATIENCE).await else { return };
+                        let name = secured.io().server_name().unwrap_or_default().to_owned();
+                        asked.lock().unwrap().push(name);
+                        stream = secured;
+                    }
                     let service = service_fn(move |request: Request<Incoming>| {
                         let (record, answer) = (Arc::clone(&record), Arc::clone(&answer));
                         async move {
@@ -53,12 +83,17 @@ impl Backend {
                         }
                     });
                     let _ = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
-                        .serve_connection(TokioIo::new(socket), service)
+                        .serve_connection(TokioIo::new(stream), service)
                         .await;
                 });
             }
         });
-        Self { address, seen, task }
+        Self { address, seen, names, task }
+    }
+
+    /// The servers that were asked for by TLS, one for each connection.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.names.lock().unwrap().clone()
     }
 
     /// Answers everything with its name.

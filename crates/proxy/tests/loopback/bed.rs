@@ -45,12 +45,13 @@ impl Bed {
             id: format!("{kind}~127.0.0.1~tested.default~default.svc.cluster.local"),
             cluster: "tested.default".into(),
             metadata: [("LABELS".to_owned(), json!({ "app": "tested", "version": "v1" }))].into(),
-            discovery,
+            discovery: discovery.into(),
             admin: any,
             readiness: any,
             metrics: any,
             access_log: Some(log.clone()),
             concurrency: Some(1),
+            dns: Vec::new(),
         };
         let (machine, control) = Machine::start(bootstrap).await.unwrap();
         Self { machine, control, log, _folder: folder }
@@ -93,6 +94,13 @@ impl Bed {
     /// The listener's real address.
     pub(crate) fn address(&self) -> SocketAddr {
         self.machine.bound(ANY.parse().unwrap()).expect("the listener is bound")
+    }
+
+    /// Ends the proxy; its whole access log.
+    pub(crate) async fn drain(self, time: Duration) -> Vec<String> {
+        self.machine.drain(time).await;
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
     }
 
     /// The access log once it holds `count` lines.

@@ -90,3 +90,27 @@ pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
     };
     tokio::time::timeout(PATIENCE, exchange).await.expect("the connection is closed in time")
 }
+
+/// Sends one request over a connection that is made, by HTTP/2 where TLS agreed on it.
+pub(crate) async fn over(io: net::Io, request: Request<Full<Bytes>>) -> Result<Answer, String> {
+    let exchange = async {
+        let told = |error: hyper::Error| error.to_string();
+        if io.alpn() == Some(b"h2") {
+            let (mut sender, driver) =
+                hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(io))
+                    .await
+                    .map_err(told)?;
+            tokio::spawn(driver);
+            let mut request = request;
+            let host = request.headers_mut().remove("host").unwrap();
+            let uri = format!("https://{}{}", host.to_str().unwrap(), request.uri());
+            *request.uri_mut() = uri.parse().unwrap();
+            return Ok(answer(sender.send_request(request).await.map_err(told)?).await);
+        }
+        let (mut sender, driver) =
+            hyper::client::conn::http1::handshake(TokioIo::new(io)).await.map_err(told)?;
+        tokio::spawn(driver);
+        Ok(answer(sender.send_request(request).await.map_err(told)?).await)
+    };
+    tokio::time::timeout(PATIENCE, exchange).await.expect("an answer comes")
+}

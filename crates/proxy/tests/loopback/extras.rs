@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use xds::{Connections, Feed, Node, Served, Supply, Turned, TypeUrl};
+use xds::{Caller, Connections, Feed, Served, Supply, Turned, TypeUrl};
 
 use crate::backend::{Backend, Raw};
 use crate::bed::{Bed, cluster, listener, manager, route_configuration, to};
@@ -153,7 +153,7 @@ fn served(ty: TypeUrl, resource: &Value) -> Arc<Served> {
 }
 
 impl Supply for Plane {
-    fn open(&self, _: &str, _: &Node) -> Result<Box<dyn Feed>, Turned> {
+    fn open(&self, _: &Caller<'_>) -> Result<Box<dyn Feed>, Turned> {
         Ok(Box::new(PlaneFeed(self.0.lock().unwrap().clone(), self.1.subscribe())))
     }
 }

@@ -5,10 +5,15 @@
 mod backend;
 mod bed;
 mod client;
+mod pki;
 
+mod balance;
+mod capture;
 mod changes;
 mod extras;
 mod malformed;
 mod protocols;
+mod relays;
 mod retries;
 mod routing;
+mod tls;

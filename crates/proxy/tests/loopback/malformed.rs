@@ -1,11 +1,14 @@
 //! What is no HTTP is refused, closed, and never reaches an upstream as two different messages.
 
+use http::Response;
+use http_body_util::Full;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use xds::TypeUrl;
 
-use crate::backend::Raw;
-use crate::bed::{Bed, to};
+use crate::backend::{Backend, Raw};
+use crate::bed::{Bed, listener, manager, to};
 use crate::client::raw;
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -154,4 +157,68 @@ async fn http_1_0_is_told_to_upgrade() {
     let answer = raw(bed.address(), b"GET / HTTP/1.0\r\nhost: a\r\n\r\n").await;
 
     assert!(answer.contains(" 426 "), "{answer}");
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_accounted_for() {
+    let backend = Raw::start(OK).await;
+    let bed = bed(&backend).await;
+
+    let answer = raw(bed.address(), b"GET / HTTP/1.1\r\nhost : a\r\n\r\n").await;
+    let tls = raw(bed.address(), b"\x16\x03\x01\x02\0\x01").await;
+
+    assert!(answer.contains("x-weft-reason: DPE http1.codec_error\r\n"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\nBad Request") && tls.starts_with("HTTP/1.1 400 "), "{answer}{tls}");
+    let lines = bed.log_lines(2).await;
+    assert!(lines[0].contains("\"- - -\" 400 DPE http1.codec_error - \"-\" 0 11 "), "{}", lines[0]);
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_gets_408() {
+    let backend = Raw::start(OK).await;
+    let mut bed = bed(&backend).await;
+    let slow = manager(json!({ "request_headers_timeout": "0.1s" }));
+    bed.apply(TypeUrl::Listener, &[listener("web", slow)]).await;
+
+    let answer = raw(bed.address(), b"GET / HTTP/1.1\r\nhost: a\r\n").await;
+
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer:?}");
+}
+
+#[tokio::test]
+async fn requests_sent_at_once_are_answered_in_their_order() {
+    let backend = Backend::start(|seen| Response::new(Full::new(seen.head.uri.to_string().into()))).await;
+    let mut bed = Bed::start().await;
+    bed.serve(&[("c", &[backend.address])], json!([to("/", "c", json!({}))])).await;
+
+    let all = raw(
+        bed.address(),
+        b"GET /1 HTTP/1.1\r\nhost: a\r\n\r\nHEAD /2 HTTP/1.1\r\nhost: a\r\n\r\n\
+        POST /3 HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n\
+        GET /4 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\nGET /5 HTTP/1.1\r\nhost: a\r\n\r\n",
+    )
+    .await;
+
+    let bodies: Vec<&str> =
+        all.split("HTTP/1.1 200 OK\r\n").skip(1).map(|one| one.split_once("\r\n\r\n").unwrap().1).collect();
+    assert_eq!(bodies, ["/1", "", "/3", "/4"], "{all}");
+    assert_eq!(all.matches("connection: close\r\n").count(), 1);
+    assert_eq!(backend.requests().len(), 4);
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_the_rules_never_reaches_the_client() {
+    let answers: [&[u8]; 4] = [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nhi",
+        b"HTTP/1.1 200 OK\r\nx: y\r\n folded\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+    ];
+
+    for answer in answers {
+        let backend = Raw::start(answer).await;
+        let bed = bed(&backend).await;
+        let answer = raw(bed.address(), b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 502 "), "{answer:?}");
+    }
 }

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use http::{Method, Response, Version};
 use http_body_util::Full;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use xds::TypeUrl;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Raw};
 use crate::bed::{Bed, cluster, cluster_http2, listener, manager, route_configuration, to};
 use crate::client::{raw, request, send, send_http2};
 
@@ -175,25 +175,6 @@ async fn a_grpc_client_gets_local_replies_as_trailers() {
 }
 
 #[tokio::test]
-async fn a_chain_that_demands_tls_closes_the_connection() {
-    let backend = Backend::named("one").await;
-    let mut bed = Bed::start().await;
-    bed.serve(&[("c", &[backend.address])], json!([to("/", "c", json!({}))])).await;
-    let mut tls = listener("web", manager(json!({})));
-    tls["filter_chains"][0]["transport_socket"] = json!({
-        "name": "envoy.transport_sockets.tls",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-            "common_tls_context": { "tls_certificate_sds_secret_configs": [{ "name": "default" }] },
-        },
-    });
-    bed.apply(TypeUrl::Listener, &[tls]).await;
-
-    assert_eq!(raw(bed.address(), b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await, "");
-    assert!(backend.requests().is_empty());
-}
-
-#[tokio::test]
 async fn an_endpoint_that_demands_tls_is_never_spoken_to_in_the_clear() {
     let backend = Backend::named("one").await;
     let mut bed = Bed::start().await;
@@ -203,7 +184,9 @@ async fn an_endpoint_that_demands_tls_is_never_spoken_to_in_the_clear() {
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-            "common_tls_context": {},
+            "common_tls_context": { "tls_certificate_sds_secret_configs": [
+                { "name": "default", "sds_config": { "ads": {} } },
+            ] },
         },
     });
     bed.apply(TypeUrl::Cluster, &[secret]).await;
@@ -211,7 +194,8 @@ async fn an_endpoint_that_demands_tls_is_never_spoken_to_in_the_clear() {
     let answer = crate::client::get(bed.address(), "/").await;
 
     assert_eq!(answer.status.as_u16(), 503);
-    assert!(answer.text().contains("demands TLS"), "{}", answer.text());
+    let line = &bed.log_lines(1).await[0];
+    assert!(line.contains("Secret_is_not_supplied_by_SDS"), "{line}");
     assert!(backend.requests().is_empty());
 }
 
@@ -252,4 +236,91 @@ async fn tls_is_passed_through_by_the_name_the_client_wants() {
     }
 
     assert_eq!((named.bytes().concat(), other.bytes().concat()), (body, Vec::new()));
+}
+
+#[tokio::test]
+async fn request_and_response_may_flow_at_the_same_time() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = upstream.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut socket, _) = upstream.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(socket.read_u8().await.unwrap());
+        }
+        // Answered before the request has ended, chunk by chunk as it came.
+        socket.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await.unwrap();
+        let mut chunk = [0; 64];
+        while let Ok(n @ 1..) = socket.read(&mut chunk).await {
+            socket.write_all(&chunk[..n]).await.unwrap();
+        }
+    });
+    let mut bed = Bed::start().await;
+    bed.serve(&[("c", &[address])], json!([to("/", "c", json!({}))])).await;
+
+    let mut client = TcpStream::connect(bed.address()).await.unwrap();
+    client
+        .write_all(b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(client.read_u8().await.unwrap());
+    }
+    for chunk in [&b"2\r\nab\r\n"[..], b"3\r\ncde\r\n"] {
+        client.write_all(chunk).await.unwrap();
+        let mut echo = vec![0; chunk.len()];
+        client.read_exact(&mut echo).await.unwrap();
+        assert_eq!(echo, chunk);
+    }
+    client.write_all(b"0\r\n\r\n").await.unwrap();
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).await.unwrap();
+
+    assert!(head.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    assert_eq!(rest, b"0\r\n\r\n");
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_100_and_is_refused_is_not_told_to_go_on() {
+    let mut bed = Bed::start().await;
+    bed.serve(&[("c", &[])], json!([to("/", "c", json!({}))])).await;
+
+    let request = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n";
+    let answer = raw(bed.address(), request).await;
+
+    assert!(answer.starts_with("HTTP/1.1 503 ") && !answer.contains("100 Continue"), "{answer}");
+}
+
+#[tokio::test]
+async fn names_of_headers_are_written_as_either_side_wants_them() {
+    let upstream = Raw::start(b"HTTP/1.1 200 OK\r\nX-Odd-cAse: 1\r\ncontent-length: 0\r\n\r\n").await;
+    let format = |format: Value| json!({ "http_protocol_options": { "header_key_format": format } });
+    let preserved = json!({ "stateful_formatter": { "name": "case", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig",
+    } } });
+    let proper = json!({ "proper_case_words": {} });
+    let cases = [
+        ((format(proper.clone()), format(proper)), ["X-Two-Words: 2", "X-Odd-Case: 1"]),
+        ((format(preserved.clone()), format(preserved)), ["x-Two-WORDS: 2", "X-Odd-cAse: 1"]),
+        ((json!({}), json!({})), ["x-two-words: 2", "x-odd-case: 1"]),
+    ];
+
+    for (round, ((upstream_side, manager_side), [up, down])) in cases.into_iter().enumerate() {
+        let mut bed = Bed::start().await;
+        let mut written = cluster("c", &[upstream.address]);
+        for (name, value) in upstream_side.as_object().unwrap() {
+            written[name] = value.clone();
+        }
+        bed.apply(TypeUrl::Cluster, &[written]).await;
+        bed.apply(TypeUrl::Listener, &[listener("web", manager(manager_side))]).await;
+        bed.apply(TypeUrl::Route, &[route_configuration(json!([to("/", "c", json!({}))]))]).await;
+
+        let request = b"GET / HTTP/1.1\r\nhost: a\r\nx-Two-WORDS: 2\r\nconnection: close\r\n\r\n";
+        let answer = raw(bed.address(), request).await;
+
+        assert!(answer.contains(&format!("{down}\r\n")), "{answer}");
+        let heard = String::from_utf8(upstream.bytes()[round].clone()).unwrap();
+        assert!(heard.contains(&format!("{up}\r\n")), "{heard}");
+    }
 }

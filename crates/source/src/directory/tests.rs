@@ -263,6 +263,25 @@ async fn an_object_is_replaced_where_it_stands_and_its_neighbours_keep_every_byt
 }
 
 #[tokio::test]
+async fn what_must_be_new_is_not_written_over_what_is_there_nor_the_other_way_round() {
+    let scene = Scene::open(&[("a.yaml", &service("a", 1))]).await;
+    let (known, new) = (resource(&service("a", 2)), resource(&service("b", 2)));
+    let edits = vec![
+        Edit::Create(known.clone()),
+        Edit::Replace(new.clone()),
+        Edit::Create(new),
+        Edit::Replace(known),
+    ];
+
+    let written = scene.directory.write(edits).await.written;
+
+    assert!(matches!(written[0], Err(StoreError::Exists(_))), "{written:?}");
+    assert!(matches!(written[1], Err(StoreError::Absent(_))), "{written:?}");
+    let verbs: Vec<Verb> = written[2..].iter().map(|written| written.as_ref().unwrap().verb).collect();
+    assert_eq!(verbs, [Verb::Created, Verb::Configured]);
+}
+
+#[tokio::test]
 async fn an_object_that_says_the_same_touches_no_file() {
     let text = format!("# a comment\n{}", service("a", 1));
     let scene = Scene::open(&[("mine.yaml", &text)]).await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, Version};
 
 use super::FormatError;
-use crate::account::{Account, Flags};
+use crate::account::{Account, Flags, TlsFacts};
 use crate::text;
 use time::TimeFormat;
 
@@ -67,6 +67,11 @@ pub(super) enum Value<'a> {
 impl<'a> Value<'a> {
     fn text(text: Option<&'a str>) -> Self {
         text.map_or(Self::Nothing, |text| Self::Foreign(text.as_bytes()))
+    }
+
+    /// A fact of the client's TLS; nothing where it is empty.
+    fn tls(account: &Account<'a>, fact: fn(&'a TlsFacts) -> &'a str) -> Self {
+        Self::text(account.tls.map(fact).filter(|fact| !fact.is_empty()))
     }
 
     fn bytes(bytes: Option<&'a [u8]>) -> Self {
@@ -324,7 +329,7 @@ fn fact(name: &str) -> Option<Fact> {
         "ROUTE_NAME" => |account| Value::text(account.route_name),
         "UPSTREAM_CLUSTER" | "UPSTREAM_CLUSTER_RAW" => |account| Value::text(account.upstream_cluster),
         "UPSTREAM_REQUEST_ATTEMPT_COUNT" => |account| Value::Number(account.attempts.into()),
-        "UPSTREAM_TRANSPORT_FAILURE_REASON" => |account| Value::text(account.upstream_failure),
+        "UPSTREAM_TRANSPORT_FAILURE_REASON" => |account| Value::token(account.upstream_failure),
         _ => return address_fact(name),
     };
     Some(fact)
@@ -346,6 +351,24 @@ fn address_fact(name: &str) -> Option<Fact> {
         "UPSTREAM_LOCAL_PORT" => |account| Value::port(account.upstream_local),
         "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT" => |account| Value::ip(account.upstream_host),
         "UPSTREAM_REMOTE_PORT" => |account| Value::port(account.upstream_host),
+        _ => return tls_fact(name),
+    };
+    Some(fact)
+}
+
+fn tls_fact(name: &str) -> Option<Fact> {
+    let fact: Fact = match name {
+        "DOWNSTREAM_LOCAL_DNS_SAN" => |account| Value::tls(account, |tls| &tls.local_dns),
+        "DOWNSTREAM_LOCAL_SUBJECT" => |account| Value::tls(account, |tls| &tls.local_subject),
+        "DOWNSTREAM_LOCAL_URI_SAN" => |account| Value::tls(account, |tls| &tls.local_uris),
+        "DOWNSTREAM_PEER_DNS_SAN" => |account| Value::tls(account, |tls| &tls.peer_dns),
+        "DOWNSTREAM_PEER_FINGERPRINT_256" => |account| Value::tls(account, |tls| &tls.peer_fingerprint),
+        "DOWNSTREAM_PEER_ISSUER" => |account| Value::tls(account, |tls| &tls.peer_issuer),
+        "DOWNSTREAM_PEER_SERIAL" => |account| Value::tls(account, |tls| &tls.peer_serial),
+        "DOWNSTREAM_PEER_SUBJECT" => |account| Value::tls(account, |tls| &tls.peer_subject),
+        "DOWNSTREAM_PEER_URI_SAN" => |account| Value::tls(account, |tls| &tls.peer_uris),
+        "DOWNSTREAM_TLS_CIPHER" => |account| Value::tls(account, |tls| tls.cipher),
+        "DOWNSTREAM_TLS_VERSION" => |account| Value::tls(account, |tls| tls.version),
         _ => return None,
     };
     Some(fact)

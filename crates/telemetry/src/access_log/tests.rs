@@ -72,7 +72,7 @@ fn a_failed_request_says_what_failed() {
     assert_eq!(
         line(&Format::istio_default(), &failed),
         "[2024-11-21T12:57:46.042Z] \"GET /v1/reviews/0 HTTP/1.1\" 503 UF,URX \
-         upstream_reset_before_response_started{connection_refused} - \"connection refused\" 0 295 12 - \"-\" \
+         upstream_reset_before_response_started{connection_refused} - \"connection_refused\" 0 295 12 - \"-\" \
          \"curl/8.5.0\" \"01234567-89ab-4def-bedc-ba9876543210\" \"reviews:9080\" \"127.77.4.1:9080\" \
          outbound|9080|v1|reviews.default.svc.cluster.local 127.77.3.1:41022 127.77.3.3:9080 127.77.3.2:50312 \
          - default\n"

@@ -7,14 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use proto::Any;
-use proto::envoy::config::core::v3::ControlPlane;
-use proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
+use proto::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 
+use super::message::Response;
 use crate::{Feed, Served, TypeStatus, TypeUrl};
 
 /// The subscription that means everything of its type.
-const WILDCARD: &str = "*";
+pub(super) const WILDCARD: &str = "*";
 
 /// How many names one stream may subscribe to, per type.
 const MAX_NAMES: usize = 100_000;
@@ -38,7 +37,7 @@ pub(crate) enum Unfit {
 pub(crate) struct Session {
     subscriptions: BTreeMap<TypeUrl, Subscription>,
     /// Answers about types that are not served.
-    strange: Vec<DeltaDiscoveryResponse>,
+    strange: Vec<Response>,
     nonces: u64,
     generation: u64,
     settled: Option<u64>,
@@ -51,12 +50,14 @@ pub(crate) struct Session {
 struct Subscription {
     /// Whether everything is subscribed to.
     wildcard: bool,
-    /// The names subscribed to one by one.
-    names: BTreeSet<Arc<str>>,
+    /// The names subscribed to one by one, shared with whoever shows them.
+    names: Arc<BTreeSet<Arc<str>>>,
     /// The version of each resource the proxy was last told; `None` that there is none of that name.
     told: BTreeMap<Arc<str>, Option<Arc<str>>>,
     /// Names to answer whether or not anything changed.
     due: BTreeSet<Arc<str>>,
+    /// Names to compare with what was told.
+    doubtful: BTreeSet<Arc<str>>,
     /// Whether everything must be compared with what was told.
     stale: bool,
     /// Whether a response must be sent even if it is empty.
@@ -71,6 +72,8 @@ struct Subscription {
 #[derive(Debug)]
 struct UnderWay {
     nonce: String,
+    /// The nonce of the response before it.
+    before: String,
     generation: u64,
     /// Whether listeners and routes may name what is in it for the first time.
     leads: bool,
@@ -136,14 +139,29 @@ impl Session {
     }
 
     /// Takes notice that the feed has moved to another generation.
-    pub(crate) fn refreshed(&mut self, generation: u64) {
+    pub(crate) fn refreshed(&mut self, generation: u64, feed: &dyn Feed) {
         self.generation = generation;
         self.released = false;
-        self.subscriptions.values_mut().for_each(|subscription| subscription.stale = true);
+        for (ty, subscription) in &mut self.subscriptions {
+            subscription.doubt(feed.differing(*ty));
+        }
+    }
+
+    /// Whether a response of a type has not been answered.
+    pub(super) fn is_under_way(&self, ty: TypeUrl) -> bool {
+        self.subscriptions.get(&ty).is_some_and(|subscription| subscription.under_way.is_some())
+    }
+
+    /// Takes a response for answered that was not sent, because its dialect has no words for it.
+    pub(super) fn withdraw(&mut self, ty: TypeUrl) {
+        let Some(subscription) = self.subscriptions.get_mut(&ty) else { return };
+        if let Some(under_way) = subscription.under_way.take() {
+            subscription.status.withdrawn(&under_way);
+        }
     }
 
     /// Everything that may be sent now, in order.
-    pub(crate) fn responses(&mut self, feed: &mut dyn Feed) -> Vec<DeltaDiscoveryResponse> {
+    pub(crate) fn responses(&mut self, feed: &mut dyn Feed) -> Vec<Response> {
         let mut responses = std::mem::take(&mut self.strange);
         for ty in TypeUrl::ALL {
             if !self.waits(ty) {
@@ -185,19 +203,23 @@ impl Session {
 
     /// What was sent and answered, per type.
     pub(crate) fn status(&self) -> BTreeMap<TypeUrl, TypeStatus> {
-        self.subscriptions.iter().map(|(ty, subscription)| (*ty, subscription.status.clone())).collect()
+        let status = |subscription: &Subscription| TypeStatus {
+            is_wildcard: subscription.wildcard,
+            watched: subscription.names.clone(),
+            ..subscription.status.clone()
+        };
+        self.subscriptions.iter().map(|(ty, subscription)| (*ty, status(subscription))).collect()
     }
 
     /// Answers names of a type that is not served here with their absence: no name stays unanswered.
     fn answer_stranger(&mut self, request: &DeltaDiscoveryRequest) {
         let names = request.resource_names_subscribe.iter();
-        let removed_resources: Vec<String> = names.filter(|name| *name != WILDCARD).cloned().collect();
-        if !removed_resources.is_empty() {
-            let type_url = request.type_url.clone();
+        let removed: Vec<Arc<str>> =
+            names.filter(|name| *name != WILDCARD).map(|name| name.as_str().into()).collect();
+        if !removed.is_empty() {
+            let (type_url, generation) = (request.type_url.clone(), self.generation);
             let nonce = self.next_nonce();
-            let generation = self.generation.to_string();
-            self.strange
-                .push(DeltaDiscoveryResponse { removed_resources, ..envelope(type_url, nonce, generation) });
+            self.strange.push(Response { type_url, nonce, generation, added: Vec::new(), removed });
         }
     }
 
@@ -224,12 +246,7 @@ impl Session {
     }
 
     /// Makes the next response of a type, if one is due and none under way.
-    fn response(
-        &mut self,
-        ty: TypeUrl,
-        leaving: bool,
-        feed: &mut dyn Feed,
-    ) -> Option<DeltaDiscoveryResponse> {
+    fn response(&mut self, ty: TypeUrl, leaving: bool, feed: &mut dyn Feed) -> Option<Response> {
         let subscription = self.subscriptions.get_mut(&ty)?;
         let wanted = if leaving { subscription.leaving } else { subscription.is_due() };
         if subscription.under_way.is_some() || !wanted {
@@ -254,14 +271,11 @@ impl Session {
         let nonce = self.next_nonce();
         let generation = self.generation;
         let subscription = self.subscriptions.get_mut(&ty)?;
-        subscription.status.nonce_sent.clone_from(&nonce);
+        let before = std::mem::replace(&mut subscription.status.nonce_sent, nonce.clone());
         subscription.status.version_sent = generation.to_string();
-        subscription.under_way = Some(UnderWay { nonce: nonce.clone(), generation, leads });
-        Some(DeltaDiscoveryResponse {
-            resources: difference.added.iter().map(|served| resource(ty, served)).collect(),
-            removed_resources: difference.removed.iter().map(|name| name.to_string()).collect(),
-            ..envelope(ty.as_str().to_owned(), nonce, generation.to_string())
-        })
+        subscription.under_way = Some(UnderWay { nonce: nonce.clone(), before, generation, leads });
+        let type_url = ty.as_str().to_owned();
+        Some(Response { type_url, nonce, generation, added: difference.added, removed: difference.removed })
     }
 
     /// Makes the endpoints of clusters being sent due: Envoy warms a changed cluster anew and waits for them,
@@ -301,7 +315,7 @@ impl Subscription {
         } else {
             // Even one subscribed to already: the proxy may have dropped it and changed its mind.
             let name: Arc<str> = name.into();
-            self.names.insert(name.clone());
+            Arc::make_mut(&mut self.names).insert(name.clone());
             self.due.insert(name);
         }
     }
@@ -312,7 +326,8 @@ impl Subscription {
             self.unanswered = false;
             self.told.retain(|name, _| self.names.contains(name));
             self.due.retain(|name| self.names.contains(name));
-        } else if self.names.remove(name) {
+        } else if self.names.contains(name) {
+            Arc::make_mut(&mut self.names).remove(name);
             if self.wildcard {
                 // Everything still includes it, or must be seen not to.
                 self.due.insert(name.into());
@@ -328,8 +343,25 @@ impl Subscription {
         self.under_way.take_if(|under_way| under_way.nonce == nonce)
     }
 
+    /// Takes notice that names may stand for something else than was told; all of them where it is not known which.
+    fn doubt(&mut self, differing: Option<Arc<[Arc<str>]>>) {
+        match differing {
+            None => self.stale = true,
+            Some(_) if self.stale => {}
+            Some(names) => {
+                let concerned: Vec<Arc<str>> =
+                    names.iter().filter(|name| self.concerns(name)).cloned().collect();
+                self.doubtful.extend(concerned);
+            }
+        }
+    }
+
+    fn concerns(&self, name: &str) -> bool {
+        self.wildcard || self.names.contains(name)
+    }
+
     fn is_due(&self) -> bool {
-        self.stale || self.unanswered || !self.due.is_empty()
+        self.stale || self.unanswered || !self.due.is_empty() || !self.doubtful.is_empty()
     }
 
     fn is_busy(&self) -> bool {
@@ -339,7 +371,8 @@ impl Subscription {
     /// Whether something that listeners and routes may name for the first time is not in force yet. What is due
     /// behind a response under way may be such: it is not known before it is made.
     fn leads(&self, ty: TypeUrl) -> bool {
-        let behind = !self.due.is_empty() || self.stale && ty == TypeUrl::Cluster;
+        let is_doubted = self.stale || !self.doubtful.is_empty();
+        let behind = !self.due.is_empty() || is_doubted && ty == TypeUrl::Cluster;
         self.under_way.as_ref().is_some_and(|under_way| under_way.leads || behind)
     }
 
@@ -374,9 +407,16 @@ impl Subscription {
                 .removed
                 .extend(told.map(|(name, _)| name.clone()).filter(|name| !self.due.contains(name)));
         } else {
-            for name in &self.due {
+            let doubtful = self.doubtful.iter().filter(|name| self.concerns(name));
+            for name in doubtful.clone().chain(&self.due) {
                 present.extend(feed.named(ty, name).map(|served| (name.clone(), served)));
             }
+            let gone = doubtful.filter(|name| {
+                matches!(self.told.get(*name), Some(Some(_)))
+                    && !present.contains_key(*name)
+                    && !self.due.contains(*name)
+            });
+            difference.removed.extend(gone.cloned());
         }
         difference.removed.extend(self.due.iter().filter(|name| !present.contains_key(*name)).cloned());
         let news = present.into_iter().filter(|(name, served)| {
@@ -396,8 +436,17 @@ impl Subscription {
 
     /// Notes what a response tells.
     fn tell(&mut self, difference: &Difference) {
+        let mut first = Vec::new();
         for served in &difference.added {
-            self.told.insert(served.name.clone(), Some(served.version.clone()));
+            if self.told.insert(served.name.clone(), Some(served.version.clone())).is_none() {
+                first.push(&served.name);
+            }
+        }
+        first.retain(|name| self.names.contains(*name));
+        if !first.is_empty() {
+            // The names that came from the network give way to those all proxies share.
+            let names = Arc::make_mut(&mut self.names);
+            first.into_iter().for_each(|name| drop(names.replace(name.clone())));
         }
         for name in &difference.removed {
             if self.names.contains(name) {
@@ -407,6 +456,7 @@ impl Subscription {
             }
         }
         self.stale = false;
+        self.doubtful.clear();
         self.due.clear();
     }
 }
@@ -417,24 +467,10 @@ impl TypeStatus {
         self.version_acked = answered.generation.to_string();
         self.refused = None;
     }
-}
 
-fn envelope(type_url: String, nonce: String, generation: String) -> DeltaDiscoveryResponse {
-    DeltaDiscoveryResponse {
-        system_version_info: generation,
-        type_url,
-        nonce,
-        control_plane: Some(ControlPlane { identifier: "weft".to_owned() }),
-        ..Default::default()
-    }
-}
-
-fn resource(ty: TypeUrl, served: &Served) -> Resource {
-    Resource {
-        name: served.name.to_string(),
-        version: served.version.to_string(),
-        resource: Some(Any { type_url: ty.as_str().to_owned(), value: served.value.to_vec() }),
-        ..Default::default()
+    /// Nobody saw the response, so nothing is said of what is refused.
+    fn withdrawn(&mut self, answered: &UnderWay) {
+        self.nonce_sent.clone_from(&answered.before);
     }
 }
 

@@ -3,18 +3,20 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use proto::Any;
 use proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
 
+use super::Response;
 use super::client::Client;
 use super::server::Session;
 use crate::world::{Proxy, Texts, World, WorldFeed};
 use crate::{Node, TypeUrl};
 
 /// splitmix64.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -24,7 +26,7 @@ impl Random {
 }
 
 /// A world that makes sense: routes name clusters that exist, listeners routes that exist or not.
-fn sensible(random: &mut Random) -> Texts {
+pub(super) fn sensible(random: &mut Random) -> Texts {
     let mut texts = Texts::new();
     let clusters: Vec<String> = (0..8).filter(|_| random.below(3) > 0).map(|i| format!("c{i}")).collect();
     for name in &clusters {
@@ -43,6 +45,24 @@ fn sensible(random: &mut Random) -> Texts {
         }
     }
     texts
+}
+
+/// A response as its message.
+fn on_the_wire(response: Response) -> DeltaDiscoveryResponse {
+    let resources = response.added.iter().map(|served| Resource {
+        name: served.name.to_string(),
+        version: served.version.to_string(),
+        resource: Some(Any { type_url: response.type_url.clone(), value: served.value.to_vec() }),
+        ..Default::default()
+    });
+    DeltaDiscoveryResponse {
+        system_version_info: response.generation.to_string(),
+        resources: resources.collect(),
+        removed_resources: response.removed.iter().map(|name| name.to_string()).collect(),
+        type_url: response.type_url,
+        nonce: response.nonce,
+        ..Default::default()
+    }
 }
 
 /// A client and a server with a link between them that delivers in order until it breaks.
@@ -81,6 +101,8 @@ impl Pair {
         use crate::Feed;
         self.down.clear();
         self.feed = self.world.feed();
+        // Some say what a refresh has changed, some do not.
+        self.feed.is_open = self.world.generation().is_multiple_of(2);
         self.session = Session::new(self.feed.refresh());
         let proxy = &self.proxy;
         self.up = self.client.open(|ty| proxy.wanted(ty)).into();
@@ -89,14 +111,15 @@ impl Pair {
 
     fn refresh(&mut self) {
         use crate::Feed;
-        self.session.refreshed(self.feed.refresh());
+        let generation = self.feed.refresh();
+        self.session.refreshed(generation, &self.feed);
         self.advance();
     }
 
     fn advance(&mut self) {
         let responses = self.session.responses(&mut self.feed);
-        self.sent += responses.iter().map(|response| response.resources.len()).sum::<usize>();
-        self.down.extend(responses);
+        self.sent += responses.iter().map(|response| response.added.len()).sum::<usize>();
+        self.down.extend(responses.into_iter().map(on_the_wire));
         self.settled = self.session.settle().or(self.settled);
     }
 

@@ -2,21 +2,21 @@
 //!
 //! The stream drives itself while it is polled, so nothing is read while the proxy does not take what it is sent.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::Stream;
 use futures_util::stream;
-use proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use tokio::sync::watch;
 use tokio::time::{Sleep, sleep, timeout};
 use tonic::{Status, Streaming};
 
-use crate::core::server::Session;
-use crate::{Connection, Connections, Feed, Supply};
+use super::{Caller, Peer};
+use crate::core::talk::Talk;
+use crate::core::{Request, Response};
+use crate::{Connection, Connections, Feed, Supply, TypeUrl};
 
 /// How long a proxy may take to say who it is.
 const INTRODUCTION: Duration = Duration::from_secs(10);
@@ -26,18 +26,15 @@ const HOLD: Duration = Duration::from_secs(3);
 
 /// A stream whose proxy has not said who it is.
 pub(super) struct Stranger {
-    pub(super) id: String,
-    pub(super) peer: SocketAddr,
+    pub(super) peer: Peer,
     pub(super) supply: Arc<dyn Supply>,
     pub(super) connections: Connections,
     pub(super) closed: watch::Receiver<bool>,
-    pub(super) requests: Streaming<DeltaDiscoveryRequest>,
+    pub(super) requests: Streaming<Request>,
 }
 
 /// The responses to one stream of requests, until either side ends it.
-pub(super) fn responses(
-    stranger: Stranger,
-) -> impl Stream<Item = Result<DeltaDiscoveryResponse, Status>> + Send {
+pub(super) fn responses(stranger: Stranger) -> impl Stream<Item = Result<Response, Status>> + Send {
     stream::unfold(State::Strange(Box::new(stranger)), |state| async {
         let mut served = match state {
             State::Over => return None,
@@ -71,28 +68,39 @@ impl Stranger {
         };
         let first = first.map_err(|_| Status::deadline_exceeded("no request came"))?;
         let Some(first) = first? else { return Ok(None) };
-        let Some(node) = &first.node else {
+        let Some(node) = first.node() else {
             return Err(Status::invalid_argument("the first request does not say which node it is from"));
         };
-        let mut feed = self.supply.open(&self.id, node).inspect_err(|reason| {
+        let id = self.connections.name(node);
+        let caller = Caller { connection: &id, node, peer: self.peer };
+        let mut feed = self.supply.open(&caller).inspect_err(|reason| {
             tracing::warn!(node = node.id, peer = %self.peer, %reason, "proxy turned away");
         })?;
 
         let entry = Connection {
-            id: self.id,
-            node: node.id.clone(),
-            peer: self.peer.to_string(),
+            node: Arc::new(node.clone()),
+            peer: self.peer,
             since: SystemTime::now(),
             settled: 0,
-            types: Default::default(),
+            types: BTreeMap::new(),
+            id,
         };
-        tracing::info!(node = entry.node, peer = entry.peer, connection = entry.id, "proxy connected");
+        tracing::info!(node = node.id, peer = %entry.peer, connection = entry.id, "proxy connected");
         let mut changes = feed.changed();
         changes.mark_unchanged();
-        let session = Session::new(feed.refresh());
-        let (requests, connections, closed) = (self.requests, self.connections, self.closed);
-        let (ready, hold) = (VecDeque::new(), None);
-        let mut served = Served { requests, feed, session, changes, ready, hold, entry, connections, closed };
+        feed.prepare().await;
+        let mut served = Served {
+            talk: Talk::new(feed.refresh()),
+            requests: self.requests,
+            feed,
+            changes,
+            ready: VecDeque::new(),
+            hold: None,
+            sent_at: BTreeMap::new(),
+            entry,
+            connections: self.connections,
+            closed: self.closed,
+        };
         served.take(&first)?;
         Ok(Some(served))
     }
@@ -100,13 +108,14 @@ impl Stranger {
 
 /// A stream whose proxy is known.
 struct Served {
-    requests: Streaming<DeltaDiscoveryRequest>,
+    requests: Streaming<Request>,
     feed: Box<dyn Feed>,
-    session: Session,
+    talk: Talk,
     changes: watch::Receiver<u64>,
-    ready: VecDeque<DeltaDiscoveryResponse>,
+    ready: VecDeque<Response>,
     /// Runs while something waits for other types.
     hold: Option<Pin<Box<Sleep>>>,
+    sent_at: BTreeMap<TypeUrl, SystemTime>,
     entry: Connection,
     connections: Connections,
     closed: watch::Receiver<bool>,
@@ -114,7 +123,7 @@ struct Served {
 
 impl Served {
     /// The next response; `None` when the proxy has ended the stream.
-    async fn next(&mut self) -> Result<Option<DeltaDiscoveryResponse>, Status> {
+    async fn next(&mut self) -> Result<Option<Response>, Status> {
         loop {
             if let Some(response) = self.ready.pop_front() {
                 return Ok(Some(response));
@@ -125,6 +134,7 @@ impl Served {
                     None => std::future::pending().await,
                 }
             };
+            // Every branch is cancel-safe: what is not taken stays where it is.
             tokio::select! {
                 () = over(&mut self.closed) => return Err(closing()),
                 request = self.requests.message() => match request? {
@@ -133,24 +143,26 @@ impl Served {
                 },
                 changed = self.changes.changed() => {
                     changed.map_err(|_| closing())?;
-                    self.session.refreshed(self.feed.refresh());
+                    self.feed.prepare().await;
+                    let generation = self.feed.refresh();
+                    self.talk.refreshed(generation, self.feed.as_ref());
                     self.advance();
                 }
                 () = hold => {
                     self.hold = None;
-                    self.session.release();
+                    self.talk.release();
                     self.advance();
                 }
             }
         }
     }
 
-    fn take(&mut self, request: &DeltaDiscoveryRequest) -> Result<(), Status> {
-        if let Some(error) = &request.error_detail {
-            let (node, types) = (&self.entry.node, proto::any::type_name(&request.type_url));
+    fn take(&mut self, request: &Request) -> Result<(), Status> {
+        if let Some(error) = request.refusal() {
+            let (node, types) = (&self.entry.node.id, proto::any::type_name(request.type_url()));
             tracing::warn!(node, types, error = error.message, "proxy refused what it was sent");
         }
-        let taken = self.session.request(request, self.feed.as_mut());
+        let taken = self.talk.request(request, self.feed.as_mut());
         taken.map_err(|unfit| Status::resource_exhausted(unfit.to_string()))?;
         self.advance();
         Ok(())
@@ -158,17 +170,25 @@ impl Served {
 
     /// Lets the session say what follows from what has just happened.
     fn advance(&mut self) {
-        self.ready.extend(self.session.responses(self.feed.as_mut()));
-        if !self.session.is_held() {
+        let responses = self.talk.responses(self.feed.as_mut());
+        if !responses.is_empty() {
+            let now = SystemTime::now();
+            self.sent_at.extend(responses.iter().filter_map(Response::ty).map(|ty| (ty, now)));
+            self.ready.extend(responses);
+        }
+        if !self.talk.is_held() {
             self.hold = None;
         } else if self.hold.is_none() {
             self.hold = Some(Box::pin(sleep(HOLD)));
         }
-        if let Some(generation) = self.session.settle() {
+        if let Some(generation) = self.talk.settle() {
             self.entry.settled = generation;
             self.feed.settled(generation);
         }
-        self.entry.types = self.session.status();
+        self.entry.types = self.talk.status();
+        for (ty, status) in &mut self.entry.types {
+            status.sent_at = self.sent_at.get(ty).copied();
+        }
         self.connections.put(self.entry.clone());
     }
 }
@@ -176,7 +196,7 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         self.connections.remove(&self.entry.id);
-        tracing::info!(node = self.entry.node, connection = self.entry.id, "proxy disconnected");
+        tracing::info!(node = self.entry.node.id, connection = self.entry.id, "proxy disconnected");
     }
 }
 

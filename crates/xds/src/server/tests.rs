@@ -2,9 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use base::Discovery;
+use proto::envoy::service::discovery::v3::DeltaDiscoveryRequest;
+use proto::envoy::service::discovery::v3::DiscoveryRequest;
 use proto::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tonic::Code;
@@ -59,6 +64,8 @@ enum Event {
 struct Following {
     proxy: Proxy,
     events: mpsc::UnboundedSender<Event>,
+    /// Secrets wanted beside what was applied.
+    needed: watch::Receiver<BTreeSet<String>>,
 }
 
 impl Accept for Following {
@@ -69,7 +76,16 @@ impl Accept for Following {
     }
 
     fn wanted(&self, ty: TypeUrl) -> BTreeSet<String> {
-        self.proxy.wanted(ty)
+        match ty {
+            TypeUrl::Secret => self.needed.borrow().clone(),
+            ty => self.proxy.wanted(ty),
+        }
+    }
+
+    async fn stirred(&mut self) {
+        if self.needed.changed().await.is_err() {
+            std::future::pending().await
+        }
     }
 
     fn connected(&mut self, connected: bool) {
@@ -80,17 +96,20 @@ impl Accept for Following {
 /// A proxy that follows a server until it is dropped.
 struct Follower {
     events: mpsc::UnboundedReceiver<Event>,
+    needs: watch::Sender<BTreeSet<String>>,
     _stop: oneshot::Sender<()>,
 }
 
 impl Follower {
-    fn start(discovery: SocketAddr) -> Follower {
+    fn start(discovery: impl Into<Discovery> + Send) -> Follower {
         let (sender, events) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel::<()>();
-        let accept = Following { proxy: Proxy::default(), events: sender };
+        let (needs, needed) = watch::channel(BTreeSet::new());
+        let (accept, discovery) =
+            (Following { proxy: Proxy::default(), events: sender, needed }, discovery.into());
         let node = Node { id: "sidecar~127.0.0.1~a.default~default".to_owned(), ..Default::default() };
         tokio::spawn(follow(discovery, node, 1, accept, async move { drop(stopped.await) }));
-        Follower { events, _stop: stop }
+        Follower { events, needs, _stop: stop }
     }
 
     /// Waits until an event makes sense of the predicate.
@@ -157,7 +176,7 @@ async fn a_proxy_is_brought_up_to_date_and_every_change_settles() {
     until_told(&world, Told::Settled(world.generation())).await;
 
     let [connection] = server.connections.list().try_into().unwrap();
-    assert_eq!(connection.node, "sidecar~127.0.0.1~a.default~default");
+    assert_eq!(connection.node.id, "sidecar~127.0.0.1~a.default~default");
     assert!(connection.types.len() == 4 && connection.types.values().all(crate::TypeStatus::is_synced));
     server.stop().await;
 }
@@ -267,16 +286,65 @@ async fn who_does_not_introduce_itself_or_is_not_welcome_is_told_so() {
 }
 
 #[tokio::test]
-async fn state_of_the_world_is_refused_with_the_way_out() {
+async fn a_name_needed_between_responses_is_asked_for_at_once() {
+    let world = bookinfo();
+    world.put(TypeUrl::Secret, "kubernetes://web", "pem");
+    let server = Running::start(&world).await;
+    let mut proxy = Follower::start(server.address);
+    proxy.until_text(TypeUrl::Route, "9080", "a").await;
+
+    proxy.needs.send_replace(["kubernetes://web".to_owned()].into());
+
+    proxy.until_text(TypeUrl::Secret, "kubernetes://web", "pem").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_unix_socket_serves_as_the_network_does_and_says_which_process_is_there() {
+    let (world, folder) = (bookinfo(), tempfile::tempdir().unwrap());
+    let socket = folder.path().join("ads.sock");
+    let connections = Connections::default();
+    let server = Arc::new(Server::new(Arc::new(world.clone()), connections.clone()));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let listening = {
+        let (server, listener) = (server.clone(), crate::unix::listen(&socket).unwrap());
+        tokio::spawn(async move { server.listen(listener, async move { drop(stopped.await) }).await })
+    };
+
+    let mut proxy = Follower::start(Discovery::Unix(socket));
+    proxy.until_text(TypeUrl::Route, "9080", "a").await;
+    drop(stop);
+    soon(listening).await.unwrap();
+    world.put(TypeUrl::Route, "9080", "b");
+    proxy.until_text(TypeUrl::Route, "9080", "b").await;
+
+    let [connection] = connections.list().try_into().unwrap();
+    assert_eq!(connection.peer, Peer::Unix { pid: Some(std::process::id()) });
+    assert!(connection.peer.is_private());
+    assert_eq!(connection.id, "a.default-1");
+    server.close().await;
+    proxy.until_connected(false).await;
+}
+
+#[tokio::test]
+async fn state_of_the_world_is_served_beside_delta() {
     let server = Running::start(&bookinfo()).await;
     let channel =
         Channel::from_shared(format!("http://{}", server.address)).unwrap().connect().await.unwrap();
     let mut client = AggregatedDiscoveryServiceClient::new(channel);
+    let node = Some(Node { id: "a".to_owned(), ..Default::default() });
+    let first =
+        DiscoveryRequest { node, type_url: TypeUrl::Cluster.as_str().to_owned(), ..Default::default() };
+    let open = futures_util::stream::StreamExt::chain(
+        futures_util::stream::iter([first]),
+        futures_util::stream::pending(),
+    );
 
-    let refused = client.stream_aggregated_resources(futures_util::stream::empty()).await.unwrap_err();
+    let mut responses = client.stream_aggregated_resources(open).await.unwrap().into_inner();
+    let response = soon(responses.message()).await.unwrap().unwrap();
 
-    assert_eq!(refused.code(), Code::Unimplemented);
-    assert!(refused.message().contains("DELTA_GRPC"));
+    assert_eq!(response.type_url, TypeUrl::Cluster.as_str());
+    assert_eq!(response.resources[0].value, b"1");
     server.stop().await;
 }
 

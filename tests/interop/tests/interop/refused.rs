@@ -135,7 +135,7 @@ fn bottomless(at: SocketAddr) -> Resource {
         let filter = chain.filters.first_mut().expect("a chain's filter");
         filter.config_type = Some(ConfigType::TypedConfig(within));
     }
-    Resource { ty: TypeUrl::Listener, name: LISTENER, value: message.encode_to_vec() }
+    Resource { ty: TypeUrl::Listener, name: LISTENER.into(), value: message.encode_to_vec() }
 }
 
 /// What decodes and still makes no sense, of every type.
@@ -187,15 +187,15 @@ impl Scene {
 
     /// Puts what must be refused, by name, while everything else stays as it is; what is not as it must be.
     fn put_bad(&self, bad: Resource) -> Result<(), String> {
-        let (ty, name) = (bad.ty, bad.name);
+        let (ty, name) = (bad.ty, bad.name.clone());
         let generation = self.desk.put([bad]);
         self.desk.wait_settled(generation);
         match &self.desk.refusals(generation)[..] {
-            [one] if one.ty == ty && one.names(name) => {}
+            [one] if one.ty == ty && one.names(&name) => {}
             other => return Err(format!("{other:?}")),
         }
         match self.proxy.errors().into_keys().collect::<Vec<_>>() {
-            names if names == [name] => Ok(()),
+            names if names == [&*name] => Ok(()),
             names => Err(format!("the dump has errors of {names:?}")),
         }
     }
@@ -246,7 +246,7 @@ fn a_listener_that_cannot_be_bound_is_refused_and_stays_where_it_was() {
 fn a_bad_listener_from_the_start_holds_nobody_up() {
     let (home, desk, backend) = (Home::claim(), Desk::default(), Echo::start("backend").expect("a backend"));
     let web = home.at(8080);
-    let bottomless = Resource { name: "another", ..bottomless(home.at(8081)) };
+    let bottomless = Resource { name: "another".into(), ..bottomless(home.at(8081)) };
     let generation = desk.put(small::configuration(web, backend.address()).into_iter().chain([bottomless]));
     let control_plane = ControlPlane::start(home.at(0), desk.clone());
 

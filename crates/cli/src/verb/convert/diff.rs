@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use migrate::Document;
 
-use super::Format;
+use super::format::Format;
 
 const BOLD: &str = "1";
 const GREEN: &str = "32";

@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 
 use migrate::Document;
 
-use super::Format;
+use super::format::Format;
 use crate::table::Table;
 
 /// The longest name of a file, its ending and number apart; file systems take 255 bytes.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use base::Labels;
-use local::{Layout, Program, Role, Sidecar, Workload};
+use local::{Layout, Program, Role, Workload};
 
 /// The port of every service.
 const PORT: u16 = 9080;
@@ -61,9 +61,10 @@ pub(super) fn workloads(bookinfo: &Path, layout: &Layout) -> Vec<Workload> {
                 command: bookinfo.to_owned(),
                 args: vec![service.to_owned()],
                 env: variables,
+                dir: None,
             }),
-            sidecar: Sidecar::Weft,
             concurrency: Some(1),
+            ..Workload::default()
         }
     });
     std::iter::once(gateway(&seed)).chain(services).collect()
@@ -76,9 +77,8 @@ fn gateway(seed: &str) -> Workload {
         namespace: GATEWAY_NAMESPACE.to_owned(),
         labels: Labels::from([("app", GATEWAY), ("istio", "ingressgateway")]),
         service_account: format!("{GATEWAY}-service-account"),
-        ports: Vec::new(),
         role: Role::Gateway(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        sidecar: Sidecar::Weft,
         concurrency: Some(1),
+        ..Workload::default()
     }
 }

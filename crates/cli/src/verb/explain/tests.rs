@@ -3,10 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use base::{Labels, LocalNet, Origin};
+use base::{Discovery, LocalNet, Origin};
 use clap::Parser;
-use explain::Share;
-use local::{Program, Role, Sidecar, Workload};
+use local::{Program, Role, Workload};
 
 use super::*;
 
@@ -30,14 +29,12 @@ fn mesh() -> (tempfile::TempDir, Layout) {
             pod: format!("{name}-abc"),
             name: name.clone(),
             namespace: "default".into(),
-            labels: Labels::default(),
-            service_account: "default".into(),
-            ports: Vec::new(),
             role,
-            sidecar: Sidecar::Weft,
-            concurrency: None,
+            ..Workload::default()
         };
-        let bootstrap = local::bootstrap::bootstrap(&workload, LocalNet { mesh: 77, workload: slot }, None);
+        let net = LocalNet { mesh: 77, workload: slot };
+        let discovery = Discovery::Unix(dir.path().join("ads.sock"));
+        let bootstrap = local::bootstrap::bootstrap(&workload, net, discovery, None);
         let path = layout.workload(&name).bootstrap();
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, serde_json::to_vec(&bootstrap).unwrap()).unwrap();
@@ -69,6 +66,9 @@ fn a_call_is_made_where_the_client_would_make_it() {
     assert_eq!((from_sidecar.host.as_str(), from_sidecar.path.as_str()), ("reviews:9080", "/reviews/0?x=1"));
     assert_eq!(from_sidecar.headers, [("end-user".to_owned(), "jason".to_owned())]);
     assert_eq!(from_sidecar.method, "POST");
+    let secured = explain("https://shop.example/|--from|gateway").unwrap();
+    let secured = secured.call(&asking(&layout, "gateway").unwrap()).unwrap();
+    assert_eq!((secured.port, secured.sni.as_deref()), (443, Some("shop.example")));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn what_is_no_url_or_header_is_a_usage_error() {
     let (_dir, layout) = mesh();
     let proxy = asking(&layout, "w2").unwrap();
 
-    for url in ["/reviews", "https://reviews/", "reviews:9080"] {
+    for url in ["/reviews", "ftp://reviews/", "reviews:9080"] {
         assert!(explain(&format!("{url}|--from|w2")).unwrap().call(&proxy).is_err(), "{url}");
     }
     assert!(explain("http://a/|--from|w2|-H|nonsense").is_err());
@@ -91,7 +91,11 @@ fn what_decided_is_told_with_its_place() {
     let places = Places([("VirtualService/default/reviews".to_owned(), 20)].into());
     let decision = Decision {
         origin: Some(Origin::new("VirtualService", "default", "reviews").at("http[0].route[0]")),
-        clusters: vec![Share { cluster: "outbound|9080||reviews".into(), percent: 100.0 }],
+        clusters: vec![Share {
+            cluster: "outbound|9080||reviews".into(),
+            percent: 100.0,
+            ..Share::default()
+        }],
         delay: Duration::from_secs(7),
         ..Decision::default()
     };

@@ -24,7 +24,7 @@ fn reviews() -> Object {
         created: None,
         text: "kind: VirtualService # ours\n\n".into(),
         yaml: "kind: VirtualService\n".into(),
-        json: json!({ "kind": "VirtualService", "spec": { "hosts": ["reviews", "r"], "gateways": ["mesh"] } }),
+        json: json!({ "apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "spec": { "hosts": ["reviews", "r"], "gateways": ["mesh"] } }),
     }
 }
 
@@ -43,8 +43,8 @@ fn kinds_have_the_short_names_of_kubectl() {
 
     let kinds: Vec<Kind> = wanted.iter().map(|(kind, _)| *kind).collect();
     assert_eq!(kinds, [Kind::VirtualService, Kind::DestinationRule, Kind::Service]);
-    assert_eq!(get("all").wanted().unwrap().len(), 7);
-    assert!(get("pods").wanted().is_err());
+    assert_eq!(get("all").wanted().unwrap().len(), KINDS.len());
+    assert!(get("deployments").wanted().is_err());
 }
 
 #[test]
@@ -62,10 +62,31 @@ fn columns_are_those_of_the_kind() {
     let one = get("vs").render(&[reviews()]).unwrap();
     let wide = get("vs -A -o wide").render(&[reviews()]).unwrap();
 
-    assert_eq!(one, "NAME      GATEWAYS   HOSTS\nreviews   mesh       reviews,r\n");
+    assert_eq!(one, "NAME      GATEWAYS   HOSTS       AGE\nreviews   mesh       reviews,r   <unknown>\n");
     assert_eq!(
         wide,
-        "NAMESPACE   NAME      GATEWAYS   HOSTS       FILE\ndefault     reviews   mesh       reviews,r   reviews.yaml:3\n"
+        "NAMESPACE   NAME      GATEWAYS   HOSTS       AGE         FILE\n\
+         default     reviews   mesh       reviews,r   <unknown>   reviews.yaml:3\n"
+    );
+}
+
+#[test]
+fn istios_kinds_have_the_columns_of_istio() {
+    let headings = |kind: Kind| {
+        let shown = columns::of(kind).iter().filter(|column| !column.is_wide);
+        shown.map(|column| column.heading).collect::<Vec<_>>().join(" ")
+    };
+
+    assert_eq!(headings(Kind::DestinationRule), "HOST AGE");
+    assert_eq!(headings(Kind::ServiceEntry), "HOSTS LOCATION RESOLUTION AGE");
+    assert_eq!(headings(Kind::VirtualService), "GATEWAYS HOSTS AGE");
+    assert_eq!(headings(Kind::WorkloadEntry), "AGE ADDRESS");
+    for kind in [Kind::Gateway, Kind::ProxyConfig, Kind::Sidecar, Kind::WorkloadGroup] {
+        assert_eq!(headings(kind), "AGE", "{kind:?}");
+    }
+    assert_eq!(
+        get("vs -o name").render(&[reviews()]).unwrap(),
+        "virtualservice.networking.istio.io/reviews\n"
     );
 }
 
@@ -73,8 +94,12 @@ fn columns_are_those_of_the_kind() {
 fn several_kinds_are_told_apart() {
     let text = get("vs,dr").render(&[rule(), reviews()]).unwrap();
 
-    assert!(text.starts_with("NAME                     GATEWAYS"), "{text}");
-    assert!(text.contains("virtualservice/reviews") && text.contains("destinationrule/reviews"), "{text}");
+    assert!(text.starts_with("NAME  "), "{text}");
+    assert!(
+        text.contains("virtualservice.networking.istio.io/reviews")
+            && text.contains("destinationrule/reviews"),
+        "{text}"
+    );
 }
 
 #[test]

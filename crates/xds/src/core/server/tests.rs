@@ -39,7 +39,8 @@ impl Stream {
     }
 
     fn refresh(&mut self) -> Vec<String> {
-        self.session.refreshed(self.feed.refresh());
+        let generation = self.feed.refresh();
+        self.session.refreshed(generation, &self.feed);
         self.read()
     }
 
@@ -58,11 +59,11 @@ impl Stream {
     }
 }
 
-fn told(response: &DeltaDiscoveryResponse) -> String {
+fn told(response: &Response) -> String {
     let ty = TypeUrl::of(&response.type_url).map_or(response.type_url.clone(), |ty| ty.to_string());
     let mut text = ty;
-    response.resources.iter().for_each(|resource| text.push_str(&format!(" +{}", resource.name)));
-    response.removed_resources.iter().for_each(|name| text.push_str(&format!(" -{name}")));
+    response.added.iter().for_each(|resource| text.push_str(&format!(" +{}", resource.name)));
+    response.removed.iter().for_each(|name| text.push_str(&format!(" -{name}")));
     text
 }
 
@@ -146,6 +147,27 @@ fn names_of_a_type_not_served_are_answered_as_absent() {
     let request = DeltaDiscoveryRequest { type_url: type_url.clone(), ..subscribe(CDS, &["wasm"]) };
 
     assert_eq!(stream.send(request), [format!("{type_url} -wasm")]);
+}
+
+#[test]
+fn what_a_feed_says_has_changed_is_compared_and_nothing_else_is() {
+    let world = bookinfo();
+    let mut stream = started(&world);
+
+    world.put(EDS, "nobody asked", "1");
+    assert!(stream.refresh().is_empty());
+    assert!(stream.settled());
+    world.put(EDS, "a", "2");
+    world.remove(CDS, "b");
+    world.put(RDS, "9080", "b");
+    assert_eq!(stream.refresh(), ["EDS +a", "RDS +9080"]);
+    stream.ack(EDS);
+    assert_eq!(stream.ack(RDS), ["CDS -b"]);
+    world.put(EDS, "a", "3");
+    stream.refresh();
+    world.put(EDS, "a", "2");
+    assert!(stream.refresh().is_empty(), "one is under way");
+    assert_eq!(stream.ack(EDS), ["EDS +a"]);
 }
 
 #[test]

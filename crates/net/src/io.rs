@@ -1,0 +1,192 @@
+//! The byte stream under every protocol: a plain socket, or TLS over one.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BytesMut};
+use rustls::ProtocolVersion;
+use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// One connection's bytes, whatever carries them.
+#[derive(Debug)]
+pub enum Io {
+    /// As they are.
+    Tcp(TcpStream),
+    /// Encrypted.
+    Tls(Box<TlsStream>),
+}
+
+/// TLS over a socket, of either side.
+pub type TlsStream = tokio_rustls::TlsStream<Replay>;
+
+/// A socket of which some bytes were read ahead; they come first.
+#[derive(Debug)]
+pub struct Replay {
+    socket: TcpStream,
+    seen: BytesMut,
+}
+
+impl Replay {
+    /// A socket and what was read from it already.
+    pub(crate) fn new(socket: TcpStream, seen: BytesMut) -> Self {
+        Self { socket, seen }
+    }
+}
+
+impl Io {
+    /// The socket underneath.
+    pub fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Tcp(socket) => socket,
+            Self::Tls(tls) => &tls.get_ref().0.socket,
+        }
+    }
+
+    /// Whether the bytes are encrypted.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// The certificates the other side showed, its own first; empty without TLS, or where it showed none.
+    pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
+        match self {
+            Self::Tcp(_) => &[],
+            Self::Tls(tls) => tls.get_ref().1.peer_certificates().unwrap_or_default(),
+        }
+    }
+
+    /// The server a TLS client asked for; none on our own client's side.
+    pub fn server_name(&self) -> Option<&str> {
+        match self {
+            Self::Tls(tls) => match &**tls {
+                TlsStream::Server(tls) => tls.get_ref().1.server_name(),
+                TlsStream::Client(_) => None,
+            },
+            Self::Tcp(_) => None,
+        }
+    }
+
+    /// Version and cipher, as OpenSSL and RFC 8446 name them; none without TLS.
+    pub fn tls(&self) -> Option<(&'static str, &'static str)> {
+        let Self::Tls(tls) = self else { return None };
+        let state = tls.get_ref().1;
+        let version = match state.protocol_version()? {
+            ProtocolVersion::TLSv1_2 => "TLSv1.2",
+            _ => "TLSv1.3",
+        };
+        Some((version, state.negotiated_cipher_suite()?.suite().as_str().unwrap_or_default()))
+    }
+
+    /// The protocol both sides agreed on; none without TLS or agreement.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Tls(tls) => tls.get_ref().1.alpn_protocol(),
+        }
+    }
+}
+
+impl AsyncRead for Replay {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.seen.is_empty() {
+            return Pin::new(&mut self.socket).poll_read(cx, buf);
+        }
+        let taken = self.seen.len().min(buf.remaining());
+        buf.put_slice(&self.seen[..taken]);
+        self.seen.advance(taken);
+        if self.seen.is_empty() {
+            // Gives the read-ahead buffer back: a connection keeps none.
+            self.seen = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Replay {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Tls(tls) => Pin::new(&mut **tls).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Self::Tls(tls) => Pin::new(&mut **tls).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, bytes),
+            Self::Tls(tls) => Pin::new(&mut **tls).poll_write_vectored(cx, bytes),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(socket) => socket.is_write_vectored(),
+            Self::Tls(tls) => tls.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(&mut **tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(&mut **tls).poll_shutdown(cx),
+        }
+    }
+}
+
+impl From<TcpStream> for Io {
+    fn from(socket: TcpStream) -> Self {
+        Self::Tcp(socket)
+    }
+}

@@ -1,0 +1,138 @@
+//! Time limits, retries and chances at their boundaries, in a stock Envoy and in `weft-proxy`.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+use testkit::{Echo, Recorder};
+use tests_interop::generated::Asked;
+use tests_interop::pair::Pair;
+
+/// How many requests a share is told by.
+const MANY: u32 = 1000;
+
+fn asked() -> Asked {
+    Asked { method: "GET", path: "/".into(), host: "a.test", headers: Vec::new() }
+}
+
+fn configuration(backends: &[SocketAddr], route: &Value) -> String {
+    let service = |(index, at): (usize, &SocketAddr)| {
+        json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
+            "metadata": {"name": format!("s{index}"), "namespace": "default"},
+            "spec": {
+                "hosts": [format!("s{index}.test")], "location": "MESH_INTERNAL", "resolution": "STATIC",
+                "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
+                "endpoints": [{"address": at.ip().to_string(), "ports": {"http": at.port()}}],
+            },
+        })
+    };
+    let mut objects = vec![
+        json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
+            "metadata": {"name": "edge", "namespace": "default"},
+            "spec": {
+                "selector": {"istio": "edge"},
+                "servers": [{"port": {"number": 8080, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}],
+            },
+        }),
+        json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+            "metadata": {"name": "a", "namespace": "default"},
+            "spec": {"hosts": ["a.test"], "gateways": ["edge"], "http": [route]},
+        }),
+    ];
+    objects.extend(backends.iter().enumerate().map(service));
+    objects.iter().map(|object| format!("{object}\n")).collect::<Vec<_>>().join("---\n")
+}
+
+/// A route to the first backend with these fields.
+fn to_first(fields: &Value) -> Value {
+    let mut route = fields.clone();
+    route["route"] = json!([{"destination": {"host": "s0.test", "port": {"number": 80}}}]);
+    route
+}
+
+#[test]
+fn limits_and_retries_end_alike() {
+    if testkit::skip_without_envoy() {
+        return;
+    }
+    let pair = Pair::start();
+    let silent = b"";
+    let failing = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
+    let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n";
+    let cases: [(&[u8], Value); 10] = [
+        (silent, json!({"timeout": "0.2s"})),
+        (silent, json!({"timeout": "0.001s"})),
+        (
+            silent,
+            json!({"timeout": "5s", "retries": {"attempts": 2, "perTryTimeout": "0.1s", "retryOn": "5xx"}}),
+        ),
+        (
+            silent,
+            json!({"timeout": "0.25s", "retries": {"attempts": 9, "perTryTimeout": "0.1s", "retryOn": "5xx"}}),
+        ),
+        (
+            silent,
+            json!({"timeout": "0.1s", "retries": {"attempts": 3, "perTryTimeout": "5s", "retryOn": "5xx"}}),
+        ),
+        (failing, json!({"retries": {"attempts": 0}})),
+        (failing, json!({"retries": {"attempts": 1, "retryOn": "503"}})),
+        (failing, json!({"retries": {"attempts": 3, "retryOn": "connect-failure"}})),
+        (
+            failing,
+            json!({"fault": {"delay": {"fixedDelay": "0.05s", "percentage": {"value": 100}},
+                                   "abort": {"httpStatus": 418, "percentage": {"value": 100}}}}),
+        ),
+        (cut, json!({"timeout": "0.2s"})),
+    ];
+    for (answer, fields) in &cases {
+        let backend = Recorder::answering(answer).expect("a backend");
+        pair.configure(&configuration(&[backend.address()], &to_first(fields)));
+        let requests = || backend.connections().iter().map(|sent| count(sent)).sum::<usize>();
+
+        let [envoy, weft] = [0, 1].map(|side| {
+            let before = requests();
+            let seen = pair.ask_one(side, &asked()).map_err(|error| error.kind());
+            (seen, requests() - before)
+        });
+
+        assert_eq!(envoy, weft, "{fields} before {:?}", String::from_utf8_lossy(answer));
+    }
+}
+
+/// How many requests stand in what a connection has sent.
+fn count(sent: &[u8]) -> usize {
+    String::from_utf8_lossy(sent).matches("GET / HTTP/1.1").count()
+}
+
+#[test]
+fn what_is_drawn_has_its_share() {
+    if testkit::skip_without_envoy() {
+        return;
+    }
+    let pair = Pair::start();
+    let backends = ["s0", "s1"].map(|name| Echo::start(name).expect("a backend"));
+    let addresses = [backends[0].address(), backends[1].address()];
+    let weighted = json!({"route": [
+        {"destination": {"host": "s0.test", "port": {"number": 80}}, "weight": 80},
+        {"destination": {"host": "s1.test", "port": {"number": 80}}, "weight": 20},
+    ]});
+    let aborted = to_first(&json!({"fault": {"abort": {"httpStatus": 555, "percentage": {"value": 12.5}}}}));
+
+    for (route, share, is_it) in [
+        (&weighted, 0.2, (|_: u16, body: &str| body.contains("\"s1\"")) as fn(u16, &str) -> bool),
+        (&aborted, 0.125, |status, _| status == 555),
+    ] {
+        pair.configure(&configuration(&addresses, route));
+        for side in [0, 1] {
+            let hits = (0..MANY)
+                .filter(|_| pair.ask_one(side, &asked()).is_ok_and(|seen| is_it(seen.status, &seen.body)))
+                .count();
+
+            let (n, hits) = (f64::from(MANY), f64::from(u32::try_from(hits).expect("a small number")));
+            let five_sigma = 5.0 * (n * share * (1.0 - share)).sqrt();
+            assert!((hits - n * share).abs() <= five_sigma, "side {side}: {hits} of {n} for {share}");
+        }
+    }
+}

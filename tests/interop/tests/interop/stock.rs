@@ -1,0 +1,227 @@
+//! A stock Envoy under Weft's own control plane, with Bookinfo, over the mesh's socket: as a state of the world and
+//! as what differs.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use base::{Discovery, Labels, LocalNet};
+use control::Control;
+use control::client::Client;
+use control::wire::{Apply, Delete, Document, Reply};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testkit::{Echo, wait_until};
+use tests_interop::{Envoy, PATIENCE, get};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+/// A control plane in this process, and workloads that are backends and nothing more.
+struct Mesh {
+    number: u8,
+    dir: TempDir,
+    runtime: Runtime,
+    client: Client,
+    socket: Discovery,
+    _stop: oneshot::Sender<()>,
+    _backends: Vec<Echo>,
+}
+
+impl Mesh {
+    /// Starts Bookinfo, every request to v1, with two versions of reviews.
+    fn start() -> Self {
+        let claim = local::claim(None).expect("a free mesh");
+        let number = claim.mesh;
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut backends = Vec::new();
+        for (workload, app, version) in [(2, "reviews", "v1"), (3, "reviews", "v2"), (4, "ratings", "v1")] {
+            let ip = LocalNet { mesh: number, workload }.sidecar();
+            let name = format!("{app}-{version}");
+            write(dir.path(), &format!("{name}.yaml"), &entry(&name, app, version, ip.into()));
+            backends.push(Echo::start_at(&name, SocketAddr::from((ip, 9080))).expect("a backend"));
+        }
+        for file in [
+            "platform/bookinfo.yaml",
+            "networking/destination-rule-all.yaml",
+            "networking/virtual-service-all-v1.yaml",
+        ] {
+            let name = file.rsplit('/').next().unwrap_or(file);
+            write(dir.path(), name, &sample(file));
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let any = SocketAddr::from((LocalNet::control(number), 0));
+        let options = control::Options {
+            registry: dir.path().join(".registry"),
+            ..control::Options::new(dir.path(), any, any)
+        };
+        let control = runtime.block_on(Control::start_on(claim.listener, options)).expect("a control plane");
+        let (client, socket) = (control.client(), Discovery::Unix(control.ads_socket()));
+        let (stop, stopped) = oneshot::channel::<()>();
+        runtime.spawn(control.serve(async move { drop(stopped.await) }));
+        Self { number, dir, runtime, client, socket, _stop: stop, _backends: backends }
+    }
+
+    /// Starts an Envoy as productpage's sidecar, which discovers by an API type.
+    fn sidecar(&self, api_type: &str) -> Sidecar {
+        let net = LocalNet { mesh: self.number, workload: 1 };
+        let workload = local::Workload {
+            name: "productpage-v1".into(),
+            pod: "productpage-v1-abc-xyz".into(),
+            namespace: "default".into(),
+            labels: Labels::from([("app", "productpage"), ("version", "v1")]),
+            ports: vec![9080],
+            sidecar: local::Sidecar::Envoy,
+            ..local::Workload::default()
+        };
+        let bootstrap = local::bootstrap::bootstrap(&workload, net, self.socket.clone(), None);
+        let mut written = local::bootstrap::envoy(&bootstrap);
+        written["dynamic_resources"]["ads_config"]["api_type"] = api_type.into();
+        let envoy = Envoy::start_with(&written, bootstrap.admin);
+        envoy.wait_live();
+        Sidecar { envoy, outbound: SocketAddr::from((net.outbound(), 9080)) }
+    }
+
+    fn apply(&self, text: &str) -> Reply {
+        let document = Document { file: "test.yaml".into(), text: text.to_owned() };
+        let request = Apply { documents: vec![document], timeout_ms: millis(), ..Apply::default() };
+        acknowledged(self.runtime.block_on(self.client.apply(&request)).expect("an answer"))
+    }
+
+    fn delete(&self, key: &str) -> Reply {
+        let request = Delete { keys: vec![key.to_owned()], timeout_ms: millis(), ..Delete::default() };
+        acknowledged(self.runtime.block_on(self.client.delete(&request)).expect("an answer"))
+    }
+
+    /// Writes a file, as anybody may.
+    fn edit(&self, file: &str, text: &str) {
+        write(self.dir.path(), file, text);
+    }
+}
+
+/// An Envoy, and where its program speaks to it.
+struct Sidecar {
+    envoy: Envoy,
+    outbound: SocketAddr,
+}
+
+impl Sidecar {
+    /// Who answers a request to a service.
+    fn answers(&self, host: &str) -> Result<String, String> {
+        let reply = get(self.outbound, host, "/").map_err(|error| error.to_string())?;
+        match serde_json::from_str::<Value>(&reply.body) {
+            Ok(told) if reply.status == 200 => Ok(told["name"].as_str().unwrap_or_default().to_owned()),
+            _ => Err(format!("{reply:?}")),
+        }
+    }
+
+    fn assert_nothing_refused(&self) {
+        for discovery in ["cluster_manager.cds", "listener_manager.lds"] {
+            assert_eq!(self.envoy.stat(&format!("{discovery}.update_rejected")), 0, "{}", self.envoy.log());
+        }
+        assert_eq!(self.envoy.stat("control_plane.connected_state"), 1);
+    }
+}
+
+fn millis() -> u64 {
+    u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What was asked for was done, and whoever is there has it.
+fn acknowledged(reply: Reply) -> Reply {
+    let nobody: [String; 0] = [];
+    assert_eq!(
+        (reply.pending.as_slice(), reply.disconnected.as_slice()),
+        (&nobody[..], &nobody[..]),
+        "{reply:?}"
+    );
+    reply
+}
+
+fn write(dir: &Path, name: &str, text: &str) {
+    std::fs::write(dir.join(name), text).unwrap_or_else(|error| panic!("{name}: {error}"));
+}
+
+fn sample(file: &str) -> String {
+    let path = testkit::workspace_root().join("samples/bookinfo").join(file);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn entry(name: &str, app: &str, version: &str, address: IpAddr) -> String {
+    let labels = json!({ "app": app, "version": version });
+    json!({
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "WorkloadEntry",
+        "metadata": { "name": name, "namespace": "default", "labels": labels },
+        "spec": { "address": address, "labels": labels },
+    })
+    .to_string()
+}
+
+fn reviews(subset: &str) -> String {
+    json!({
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": { "name": "reviews", "namespace": "default" },
+        "spec": {
+            "hosts": ["reviews"],
+            "http": [{ "route": [{ "destination": { "host": "reviews", "subset": subset } }] }],
+        },
+    })
+    .to_string()
+}
+
+#[test]
+fn an_envoy_lives_by_states_of_the_world() {
+    lives_by("GRPC");
+}
+
+#[test]
+fn an_envoy_lives_by_what_differs() {
+    lives_by("DELTA_GRPC");
+}
+
+/// Routes, clusters and endpoints come, change and go, and the Envoy is never without what a route names.
+fn lives_by(api_type: &str) {
+    if testkit::skip_without_envoy() {
+        return;
+    }
+    let mesh = Mesh::start();
+    let sidecar = mesh.sidecar(api_type);
+    assert_eq!(sidecar.answers("reviews:9080").as_deref(), Ok("reviews-v1"));
+    assert_eq!(sidecar.answers("ratings:9080").as_deref(), Ok("ratings-v1"));
+
+    mesh.apply(&reviews("v2"));
+    assert_eq!(sidecar.answers("reviews:9080").as_deref(), Ok("reviews-v2"));
+
+    // A new service: its cluster, its endpoints and its routes.
+    let service =
+        sample("platform/bookinfo.yaml").split("---").next().unwrap_or_default().replace("details", "more");
+    let net = LocalNet { mesh: mesh.number, workload: 4 };
+    mesh.apply(&format!("{service}\n---\n{}", entry("more-v1", "more", "v1", net.sidecar().into())));
+    assert_eq!(sidecar.answers("more:9080").as_deref(), Ok("ratings-v1"));
+
+    // An endpoint moves: the same name at another address.
+    let net = LocalNet { mesh: mesh.number, workload: 2 };
+    mesh.apply(&entry("more-v1", "more", "v1", net.sidecar().into()));
+    assert_eq!(sidecar.answers("more:9080").as_deref(), Ok("reviews-v1"));
+
+    // The route goes before the cluster it names, and other requests are not disturbed.
+    mesh.delete("VirtualService/default/reviews");
+    mesh.delete("Service/default/more");
+    wait_until("both versions to answer", PATIENCE, || {
+        let names = (0..8).map(|_| sidecar.answers("reviews:9080")).collect::<Result<Vec<_>, _>>()?;
+        let both = ["reviews-v1", "reviews-v2"].iter().all(|name| names.iter().any(|other| other == name));
+        if both { Ok(()) } else { Err(format!("{names:?}")) }
+    });
+
+    // What is written by hand arrives as well.
+    mesh.edit("reviews.yaml", &reviews("v1"));
+    wait_until("only the first version to answer", PATIENCE, || {
+        let names = (0..8).map(|_| sidecar.answers("reviews:9080")).collect::<Result<Vec<_>, _>>()?;
+        if names.iter().all(|name| name == "reviews-v1") { Ok(()) } else { Err(format!("{names:?}")) }
+    });
+    sidecar.assert_nothing_refused();
+}
