@@ -291,6 +291,13 @@ impl Draw<'_> {
         if self.chance.once_in(5) {
             http.insert("fault".into(), self.fault());
         }
+        if self.chance.once_in(6) {
+            self.uses("mirror");
+            http.insert(
+                "mirrors".into(),
+                json!([{"destination": to("one"), "percentage": {"value": 100.0}}]),
+            );
+        }
         if self.chance.once_in(4) {
             self.uses("timeout");
             http.insert("timeout".into(), json!("10s"));

@@ -135,6 +135,54 @@ fn tls_passes_through_alike() {
     assert!(met >= USES);
 }
 
+/// Whether a client of mesh TLS that asks for a name gets as far as a server. Ours knows none of its protocols and
+/// says so in the handshake, which no proxy would.
+fn reaches_a_server(at: std::net::SocketAddr, name: &str, protocol: &str) -> bool {
+    let out = std::process::Command::new("openssl")
+        .args(["s_client", "-connect", &at.to_string(), "-servername", name, "-alpn", protocol])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("openssl");
+    String::from_utf8_lossy(&out.stderr).contains("no application protocol")
+}
+
+#[test]
+fn mesh_tls_is_led_by_its_name_alike() {
+    if testkit::skip_without_envoy() {
+        return;
+    }
+    let keys = Keys::new();
+    let site = Site::start(&keys.crt("a.test"), &keys.key("a.test"));
+    let pair = Pair::start();
+    let at = site.address();
+    pair.configure(&format!(
+        "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: edge, namespace: default}}\nspec:\n  \
+         selector: {{istio: edge}}\n  servers:\n  - port: {{number: {PORT}, name: tls, protocol: TLS}}\n    \
+         hosts: [\"*.test\"]\n    tls: {{mode: AUTO_PASSTHROUGH}}\n---\n\
+         apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: one, namespace: default}}\nspec:\n  \
+         hosts: [one.test]\n  location: MESH_INTERNAL\n  resolution: STATIC\n  \
+         ports: [{{number: 80, name: http, protocol: HTTP}}]\n  \
+         endpoints: [{{address: {}, ports: {{http: {}}}, \
+         labels: {{security.istio.io/tlsMode: istio}}}}]\n",
+        at.ip(),
+        at.port()
+    ));
+    let (mut met, mut reached) = (0, 0);
+
+    for name in
+        ["outbound_.80_._.one.test", "outbound_.81_._.one.test", "one.test", "outbound_.80_.v1_.one.test"]
+    {
+        for protocol in ["istio", "istio-peer-exchange", "istio-http/1.1", "istio-h2", "h2", "http/1.1"] {
+            let [envoy, weft] = pair.at(PORT).map(|at| reaches_a_server(at, name, protocol));
+            met += 1;
+            reached += usize::from(weft);
+            assert_eq!(envoy, weft, "{name} with {protocol}");
+        }
+    }
+
+    assert!(met >= USES && reached > 0, "{reached} of {met} came through");
+}
+
 #[test]
 fn tls_ends_alike_in_every_mode() {
     if testkit::skip_without_envoy() {
