@@ -31,7 +31,7 @@ pub(super) fn check(state: &State, set: &ResourceSet) -> Vec<Issue> {
 }
 
 /// Every destination of a VirtualService with its path.
-fn destinations(config: &VirtualService) -> Vec<(String, &Destination)> {
+pub(super) fn destinations(config: &VirtualService) -> Vec<(String, &Destination)> {
     let mut all = Vec::new();
     for (at, route) in config.http.iter().enumerate() {
         if let HttpAction::Forward(routes) = &route.action {

@@ -1,10 +1,14 @@
 //! What DestinationRules say about hosts, workloads and Secrets that are not there.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use api::destination_rule::{DestinationRule, TrafficPolicy};
 use api::tls::{ClientTls, ClientTlsMode};
-use api::{ResourceSet, Valid};
+use api::{ResourceSet, Valid, VirtualService};
 use base::{Host, Issue};
 
+use super::route::destinations;
 use super::warned;
 use crate::state::State;
 
@@ -13,15 +17,32 @@ pub(super) fn check(state: &State, set: &ResourceSet) -> Vec<Issue> {
     let mut rules: Vec<_> = set.destination_rules().collect();
     rules.sort_by_cached_key(|rule| crate::age(rule.meta()));
     let mut issues = Vec::new();
+    let asked = asked_subsets(state, set);
     for rule in rules {
-        hosts(state, rule, &mut issues);
+        hosts(state, rule, &asked, &mut issues);
         policies(state, rule, &mut issues);
     }
     issues
 }
 
-/// A host that no service has, and subsets that none of its workloads is in.
-fn hosts(state: &State, rule: &Valid<DestinationRule>, issues: &mut Vec<Issue>) {
+/// The subsets some route leads to, with their hosts.
+fn asked_subsets<'a>(state: &State, set: &'a ResourceSet) -> BTreeSet<(Host, &'a str)> {
+    let of = |config: &'a Arc<Valid<VirtualService>>| {
+        destinations(config).into_iter().filter_map(|(_, to)| {
+            let host = Host::resolve(&to.host, &config.meta().namespace, &state.settings.domain);
+            Some((host, to.subset.as_deref()?))
+        })
+    };
+    set.virtual_services().flat_map(of).collect()
+}
+
+/// A host that no service has, and subsets that requests are led to and none of its workloads is in.
+fn hosts(
+    state: &State,
+    rule: &Valid<DestinationRule>,
+    asked: &BTreeSet<(Host, &str)>,
+    issues: &mut Vec<Issue>,
+) {
     let host = Host::resolve(&rule.host, &rule.meta().namespace, &state.settings.domain);
     if host.is_wildcard() {
         return;
@@ -35,7 +56,8 @@ fn hosts(state: &State, rule: &Valid<DestinationRule>, issues: &mut Vec<Issue>) 
         return;
     }
     for (index, subset) in rule.subsets.iter().enumerate() {
-        if !service.instances.iter().any(|instance| subset.labels.selects(&instance.labels)) {
+        let is_empty = !service.instances.iter().any(|instance| subset.labels.selects(&instance.labels));
+        if is_empty && asked.contains(&(host.clone(), subset.name.as_str())) {
             let message = format!(
                 "no workload of {host} has the labels of the subset {}; requests to it get 503",
                 subset.name

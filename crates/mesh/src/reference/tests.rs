@@ -62,8 +62,11 @@ fn rules_for_nobody_are_reported() {
         rule("c", "{host: '*.example.com'}"),
     ];
 
+    let route = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: web, namespace: shop}\nspec: {hosts: [web], http: [{route: [{destination: {host: web, subset: v2}}]}]}\n---\n";
+
+    assert_eq!(found(&text.concat()), issues([("unknown-host", "spec.host")]), "nobody is led to v2");
     assert_eq!(
-        found(&text.concat()),
+        found(&[&text.concat(), route].concat()),
         issues([("unknown-host", "spec.host"), ("empty-subset", "spec.subsets[1]")])
     );
 }
