@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
-use testkit::{Echo, Recorder};
+use testkit::{Echo, Recorder, wait_until};
+use tests_interop::PATIENCE;
 use tests_interop::generated::Asked;
 use tests_interop::pair::Pair;
 
@@ -61,40 +62,49 @@ fn limits_and_retries_end_alike() {
     let silent = b"";
     let failing = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
     let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n";
-    let cases: [(&[u8], Value); 10] = [
-        (silent, json!({"timeout": "0.2s"})),
-        (silent, json!({"timeout": "0.001s"})),
+    // Beside each, how many attempts there are: the limits lie far enough apart for a machine that is busy.
+    let cases: [(&[u8], usize, Value); 9] = [
+        (silent, 1, json!({"timeout": "0.2s"})),
         (
             silent,
-            json!({"timeout": "5s", "retries": {"attempts": 2, "perTryTimeout": "0.1s", "retryOn": "5xx"}}),
+            3,
+            json!({"timeout": "9s", "retries": {"attempts": 2, "perTryTimeout": "0.3s", "retryOn": "5xx"}}),
         ),
         (
             silent,
-            json!({"timeout": "0.25s", "retries": {"attempts": 9, "perTryTimeout": "0.1s", "retryOn": "5xx"}}),
+            3,
+            json!({"timeout": "2s", "retries": {"attempts": 9, "perTryTimeout": "0.7s", "retryOn": "5xx"}}),
         ),
         (
             silent,
-            json!({"timeout": "0.1s", "retries": {"attempts": 3, "perTryTimeout": "5s", "retryOn": "5xx"}}),
+            1,
+            json!({"timeout": "0.3s", "retries": {"attempts": 3, "perTryTimeout": "5s", "retryOn": "5xx"}}),
         ),
-        (failing, json!({"retries": {"attempts": 0}})),
-        (failing, json!({"retries": {"attempts": 1, "retryOn": "503"}})),
-        (failing, json!({"retries": {"attempts": 3, "retryOn": "connect-failure"}})),
+        (failing, 1, json!({"retries": {"attempts": 0}})),
+        (failing, 2, json!({"retries": {"attempts": 1, "retryOn": "503"}})),
+        (failing, 1, json!({"retries": {"attempts": 3, "retryOn": "connect-failure"}})),
         (
             failing,
+            0,
             json!({"fault": {"delay": {"fixedDelay": "0.05s", "percentage": {"value": 100}},
-                                   "abort": {"httpStatus": 418, "percentage": {"value": 100}}}}),
+                                      "abort": {"httpStatus": 418, "percentage": {"value": 100}}}}),
         ),
-        (cut, json!({"timeout": "0.2s"})),
+        (cut, 1, json!({"timeout": "0.2s"})),
     ];
-    for (answer, fields) in &cases {
+    for (answer, attempts, fields) in &cases {
         let backend = Recorder::answering(answer).expect("a backend");
         pair.configure(&configuration(&[backend.address()], &to_first(fields)));
         let requests = || backend.connections().iter().map(|sent| count(sent)).sum::<usize>();
 
         let [envoy, weft] = [0, 1].map(|side| {
-            let before = requests();
             let seen = pair.ask_one(side, &asked()).map_err(|error| error.kind());
-            (seen, requests() - before)
+            let expected = attempts * (side + 1);
+            // What was sent last may be read after the answer has come.
+            wait_until("every attempt at the backend", PATIENCE, || match requests() {
+                found if found == expected => Ok(()),
+                found => Err(format!("side {side}: {found} of {expected}; {fields}")),
+            });
+            seen
         });
 
         assert_eq!(envoy, weft, "{fields} before {:?}", String::from_utf8_lossy(answer));
