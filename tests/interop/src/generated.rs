@@ -188,7 +188,7 @@ impl Draw<'_> {
 
     /// Every request of one kind finds the same endpoint of `many`, on every proxy.
     fn destination_rule(&mut self) -> Value {
-        let hash = match self.pick(&[
+        let mut hash = match self.pick(&[
             "hash: header",
             "hash: cookie",
             "hash: query parameter",
@@ -208,7 +208,6 @@ impl Draw<'_> {
             }
             _ => json!({"useSourceIp": true}),
         };
-        let mut hash = hash;
         match self.pick(&["ring hash", "Maglev"]) {
             "Maglev" => hash["maglev"] = json!({"tableSize": 101}),
             _ => hash["ringHash"] = json!({"minimumRingSize": 128}),

@@ -28,15 +28,14 @@ const PASSING: [&str; 7] = [
 pub struct Pair {
     envoy: Side,
     weft: Side,
-    _envoy: Envoy,
-    _weft: Proxy,
+    processes: (Envoy, Proxy),
 }
 
 struct Side {
     home: Home,
     node: Node,
     desk: Desk,
-    _control_plane: ControlPlane,
+    control_plane: ControlPlane,
 }
 
 /// What came of a request, as far as it must be the same.
@@ -73,10 +72,10 @@ impl Pair {
         let id =
             |side: &Side| format!("router~{}~edge.default~default.svc.cluster.local", side.home.at(0).ip());
         let processes = (
-            Envoy::start(&envoy.home, envoy._control_plane.address(), &id(&envoy)),
-            Proxy::start(&weft.home, weft._control_plane.address(), BTreeMap::new(), &id(&weft)),
+            Envoy::start(&envoy.home, envoy.control_plane.address(), &id(&envoy)),
+            Proxy::start(&weft.home, weft.control_plane.address(), BTreeMap::new(), &id(&weft)),
         );
-        Self { envoy, weft, _envoy: processes.0, _weft: processes.1 }
+        Self { envoy, weft, processes }
     }
 
     /// Gives both a configuration and waits until both serve it.
@@ -111,8 +110,8 @@ impl Pair {
             side.desk.wait_settled(generation);
             assert_eq!(side.desk.refusals(generation), [], "{text}");
         }
-        self._envoy.wait_live();
-        self._weft.wait_live();
+        self.processes.0.wait_live();
+        self.processes.1.wait_live();
     }
 
     /// Where each listens on a port: Envoy first.
@@ -147,7 +146,7 @@ impl Side {
         let node = Node::new(&id, &metadata, &[]).expect("invariant: the node is well formed");
         let desk = Desk::default();
         let control_plane = ControlPlane::start(home.at(0), desk.clone());
-        Self { home, node, desk, _control_plane: control_plane }
+        Self { home, node, desk, control_plane }
     }
 
     fn resources(&self, snapshot: &Snapshot, secrets: &[String]) -> Vec<Resource> {

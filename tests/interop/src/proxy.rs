@@ -9,6 +9,7 @@ use base::Bootstrap;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::{Process, wait_until};
+use tests_mesh::demo::binary;
 
 use crate::{Home, PATIENCE, Reply, get};
 
@@ -44,7 +45,7 @@ impl Proxy {
         };
         let file = folder.path().join("bootstrap.json");
         std::fs::write(&file, json!(bootstrap).to_string()).expect("a bootstrap in the temporary folder");
-        let mut command = Command::new(binary());
+        let mut command = Command::new(binary("weft-proxy"));
         let process = Process::start("weft-proxy", command.arg("-c").arg(&file)).expect("a weft-proxy");
         Self { process, admin, access_log, _folder: folder }
     }
@@ -127,13 +128,4 @@ fn name_of(fields: &serde_json::Map<String, Value>) -> Option<String> {
         name.as_str().map(str::to_owned)
     };
     own(fields).or_else(|| fields.values().filter_map(Value::as_object).find_map(own))
-}
-
-/// The binary beside the test that asks.
-fn binary() -> PathBuf {
-    let test = std::env::current_exe().expect("the test's own path");
-    let profile = test.ancestors().nth(2).expect("invariant: tests live in PROFILE/deps");
-    let path = profile.join("weft-proxy");
-    assert!(path.exists(), "{} is missing: build the workspace first", path.display());
-    path
 }
