@@ -240,6 +240,19 @@ pub(crate) fn protocol(name: &str) -> Option<Protocol> {
     })
 }
 
+/// The protocol of a port, which is found out where none is named.
+pub(crate) fn port_protocol(port: &At<'_>) -> Protocol {
+    let protocol = match port.text("protocol") {
+        None => Protocol::Auto,
+        Some(text) => protocol(text).unwrap_or_else(|| {
+            port.error("wrong-value", format!("{text:?} is no protocol this mesh knows"));
+            Protocol::Auto
+        }),
+    };
+    stream_protocol(port.field("protocol").as_ref().unwrap_or(port), protocol);
+    protocol
+}
+
 /// Reports a protocol that is carried without being understood, or not at all.
 pub(crate) fn stream_protocol(at: &At<'_>, protocol: Protocol) {
     match protocol {

@@ -2,7 +2,7 @@
 
 use crate::mesh_config::{self, MeshConfig};
 use crate::read::At;
-use crate::schema::{Field, LABELS, Shape, ok, partly, warned};
+use crate::schema::{ANY_WRITER, Field, LABELS, Shape, partly, warned};
 
 /// The ConfigMap `istio`, or one of a revision (`istio-REVISION`).
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,7 +15,7 @@ pub struct ConfigMap {
 pub(crate) const FIELDS: &[Field] = &[
     partly("data", LABELS, "its key `mesh` is read"),
     warned("binaryData", LABELS, "it is not read"),
-    ok("immutable", Shape::Bool),
+    partly("immutable", Shape::Bool, ANY_WRITER),
 ];
 
 /// Reads the object; what is wrong goes to the log.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::read::At;
-use crate::schema::{COUNT, DURATION, DURATION_OR_ZERO, Field, Shape, U32, ok};
+use crate::schema::{COUNT, DURATION, DURATION_OR_ZERO, Field, Shape, U32, ok, warned_unless};
 
 /// Limits of connections to a host; what is None is not limited, or left to the mesh's default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -86,6 +86,10 @@ pub struct Http2Keepalive {
 
 pub(crate) const FIELDS: &[Field] = &[ok("tcp", Shape::Object(TCP)), ok("http", Shape::Object(HTTP))];
 
+/// Of connections to a proxy's own workload.
+pub(crate) const INBOUND_FIELDS: &[Field] =
+    &[ok("tcp", Shape::Object(TCP)), ok("http", Shape::Object(INBOUND_HTTP))];
+
 const TCP: &[Field] = &[
     ok("maxConnections", COUNT),
     ok("connectTimeout", DURATION),
@@ -96,17 +100,29 @@ const TCP: &[Field] = &[
 
 pub(crate) const KEEPALIVE: &[Field] = &[ok("probes", U32), ok("time", DURATION), ok("interval", DURATION)];
 
-const HTTP: &[Field] = &[
-    ok("http1MaxPendingRequests", COUNT),
-    ok("http2MaxRequests", COUNT),
-    ok("maxRequestsPerConnection", COUNT),
-    ok("maxRetries", COUNT),
-    ok("idleTimeout", DURATION_OR_ZERO),
-    ok("h2UpgradePolicy", H2_UPGRADE),
-    ok("useClientProtocol", Shape::Bool),
-    ok("maxConcurrentStreams", COUNT),
-    ok("http2KeepAlive", Shape::Object(&[ok("interval", DURATION), ok("timeout", DURATION)])),
-];
+/// The limits of requests, with what becomes of `h2UpgradePolicy`.
+macro_rules! http {
+    ($upgrade:expr) => {
+        &[
+            ok("http1MaxPendingRequests", COUNT),
+            ok("http2MaxRequests", COUNT),
+            ok("maxRequestsPerConnection", COUNT),
+            ok("maxRetries", COUNT),
+            ok("idleTimeout", DURATION_OR_ZERO),
+            $upgrade,
+            ok("useClientProtocol", Shape::Bool),
+            ok("maxConcurrentStreams", COUNT),
+            ok("http2KeepAlive", Shape::Object(&[ok("interval", DURATION), ok("timeout", DURATION)])),
+        ]
+    };
+}
+
+const HTTP: &[Field] = http!(ok("h2UpgradePolicy", H2_UPGRADE));
+
+const INBOUND_HTTP: &[Field] =
+    http!(warned_unless("h2UpgradePolicy", H2_UPGRADE, &["DEFAULT", "DO_NOT_UPGRADE"], AS_ITS_PORT_SAYS));
+
+const AS_ITS_PORT_SAYS: &str = "a workload is spoken to as its port says";
 
 pub(crate) const H2_UPGRADE: Shape = Shape::Word(&["DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"]);
 

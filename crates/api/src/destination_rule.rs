@@ -114,7 +114,7 @@ pub struct RetryBudget {
     pub percent: Option<Decimal>,
     /// How many retries there may always be.
     pub min_retry_concurrency: Option<u32>,
-    /// How long a request counts; zero is as long as it is under way.
+    /// How long a request counts from its beginning on; zero is as long as it is under way.
     pub budget_interval: Option<Duration>,
 }
 

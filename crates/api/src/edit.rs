@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::identity::{identify, is_list};
 use crate::kind::Key;
-use crate::yaml::{Budget, Node, Value, emit, line_end, load, pieces, readable};
+use crate::yaml::{Budget, Node, Value, emit, line_end, load, pieces, readable, without_marker};
 
 mod merge;
 mod part;
@@ -50,6 +50,35 @@ pub fn replace(text: &str, key: &Key, document: &str) -> Result<String, EditErro
     let object = find(text, key)?;
     let fresh = only_object(document, key)?;
     Ok(put(text, &object, document, &fresh))
+}
+
+/// The same, but comments around the object in the document take the place of those in the text.
+///
+/// # Errors
+/// As [`replace`].
+pub fn supplant(text: &str, key: &Key, document: &str) -> Result<String, EditError> {
+    let object = find(text, key)?;
+    let fresh = only_object(document, key)?;
+    let brings_comments = document.get(fresh.head.clone()).is_some_and(|head| head.contains('#'));
+    match (own_lines(text, &object), &fresh.form) {
+        (Some(lines), Form::Document { is_json: false, .. }) if brings_comments => {
+            let document = format!("{}\n", without_marker(document).trim_matches(['\n', '\r']));
+            Ok(spliced(text, lines, &with_breaks_of(text, &document)))
+        }
+        _ => Ok(put(text, &object, document, &fresh)),
+    }
+}
+
+/// The lines of an object's document between its marks; None where it shares a line with one, or is no document.
+fn own_lines(text: &str, object: &Object) -> Option<Range<usize>> {
+    let Form::Document { is_json: false, end } = object.form else { return None };
+    let piece = text.get(object.head.start..end)?;
+    let marker = match piece.strip_prefix("---") {
+        Some(rest) => 3 + rest.len() - rest.strip_prefix("\r\n").or_else(|| rest.strip_prefix('\n'))?.len(),
+        None => 0,
+    };
+    let is_open = !piece.trim_end().ends_with("...") && !piece.starts_with('%');
+    is_open.then_some(object.head.start + marker..end)
 }
 
 /// The text with a document's only object in the place of another.

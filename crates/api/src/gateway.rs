@@ -1,9 +1,8 @@
 //! Istio's Gateway: what a gateway proxy listens to.
 
-use std::net::IpAddr;
-
 use base::{Host, Labels, Protocol};
 
+use crate::bind::Bind;
 use crate::tls::ServerTls;
 
 mod read;
@@ -26,8 +25,8 @@ pub struct Server {
     pub name: String,
     /// The port clients see.
     pub port: Port,
-    /// The address to listen on; None means all.
-    pub bind: Option<IpAddr>,
+    /// Where to listen; None means all addresses.
+    pub bind: Option<Bind>,
     /// The hosts exposed; never empty.
     pub hosts: Vec<ServerHost>,
     /// TLS; Some where the protocol is HTTPS or TLS, or another stream that is to be wrapped in TLS.
@@ -39,7 +38,7 @@ pub struct Server {
 /// A port of a gateway's server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Port {
-    /// The number.
+    /// The number; 0 for a Unix socket.
     pub number: u16,
     /// The name.
     pub name: String,

@@ -6,6 +6,7 @@
 //!
 //! Never: opens a file, panics on what it reads, or lets a [`Valid`] be made by anyone else.
 
+mod bind;
 mod check;
 pub mod config_map;
 pub mod connection_pool;
@@ -42,6 +43,7 @@ pub mod workload_entry;
 pub mod workload_group;
 pub mod yaml;
 
+pub use bind::Bind;
 pub use config_map::ConfigMap;
 pub use decimal::Decimal;
 pub use destination_rule::DestinationRule;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::read::At;
-use crate::schema::{Field, Shape, TEXTS, U64, ok};
+use crate::schema::{Field, Shape, TEXTS, U64, ok, partly};
 
 /// How localities share requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -63,11 +63,14 @@ pub(crate) const FIELDS: &[Field] = &[
 ];
 
 pub(crate) const ZONE_AWARE: &[Field] = &[
-    ok("enabled", Shape::Bool),
+    partly("enabled", Shape::Bool, ONE_PLACE),
     ok("failover", FAILOVER),
     ok("failoverPriority", TEXTS),
-    ok("minClusterSize", U64),
+    partly("minClusterSize", U64, ONE_PLACE),
 ];
+
+const ONE_PLACE: &str =
+    "by an Envoy whose bootstrap names a local cluster; to `weft-proxy` the zones of a region are one place";
 
 /// Reads `localityLbSetting`; `has_outliers` is whether `outlierDetection` stands beside it.
 pub(crate) fn read(at: &At<'_>, has_outliers: bool) -> LocalitySetting {

@@ -11,11 +11,13 @@ use crate::sidecar::OutboundMode;
 use crate::tls::ClientTls;
 use crate::virtual_service::Retries;
 
+mod connections;
 mod proxy;
 mod read;
 mod schema;
 
-pub use proxy::{ConnectionSettings, GatewayTopology, ProxySettings};
+pub use connections::{ConnectionSettings, EscapedSlashes, HeadersWithUnderscores};
+pub use proxy::{GatewayTopology, ProxySettings};
 
 pub(crate) use read::read_embedded;
 pub(crate) use schema::FIELDS;

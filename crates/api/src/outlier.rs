@@ -16,7 +16,7 @@ pub struct OutlierDetection {
     pub splits_local_origin_errors: bool,
     /// How many errors of the connection in a row are too many; zero counts none.
     pub consecutive_local_origin_failures: Option<u32>,
-    /// The statuses that count as errors; the usual ones where empty.
+    /// The statuses that count as errors, and no others; 5xx where empty.
     pub http_error_codes: Vec<u16>,
     /// How long from one look to the next.
     pub interval: Option<Duration>,
@@ -34,7 +34,7 @@ pub(crate) const FIELDS: &[Field] = &[
     ok("consecutiveLocalOriginFailures", U32),
     ok("consecutiveGatewayErrors", U32),
     ok("consecutive5xxErrors", U32),
-    warned("outlierDetectionHttpErrorCodes", Shape::List(&Shape::Int(100, 599)), "5xx count as errors"),
+    ok("outlierDetectionHttpErrorCodes", Shape::List(&Shape::Int(100, 599))),
     ok("interval", DURATION),
     ok("baseEjectionTime", DURATION),
     ok("maxEjectionPercent", Shape::Int(0, 100)),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::read::At;
-use crate::schema::{Field, Shape, ok};
+use crate::schema::{Field, Shape, partly};
 
 /// A workload of the platform.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -21,7 +21,7 @@ pub struct Pod {
 }
 
 /// The fields of the object itself: what a cluster runs is not ours to check.
-pub(crate) const FIELDS: &[Field] = &[ok("spec", Shape::Any)];
+pub(crate) const FIELDS: &[Field] = &[partly("spec", Shape::Any, "its `nodeName` is read")];
 
 /// Reads the object.
 pub(crate) fn read(root: &At<'_>) -> Pod {

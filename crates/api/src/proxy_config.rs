@@ -19,17 +19,13 @@ pub struct ProxyConfig {
     pub environment_variables: BTreeMap<String, String>,
 }
 
-const STARTED: &str = "a proxy is told so where it is started";
+const LOCAL: &str = "of the proxies that `weft up` starts; any other is told so where it is started";
 
 /// Below `spec`.
 pub(crate) const FIELDS: &[Field] = &[
     ok("selector", Shape::Object(&[ok("matchLabels", LABELS)])),
-    partly(
-        "concurrency",
-        COUNT,
-        "of the proxies that `weft up` starts; any other is told so where it is started",
-    ),
-    warned("environmentVariables", LABELS, STARTED),
+    partly("concurrency", COUNT, LOCAL),
+    partly("environmentVariables", LABELS, LOCAL),
     warned("image", Shape::Object(&[ok("imageType", Shape::Text)]), "proxies are not started from images"),
 ];
 

@@ -67,8 +67,8 @@ pub(crate) enum Shape {
 pub(crate) const CARRIED: &str =
     "Mongo, MySQL and Redis are carried as TCP, with a warning; UDP is left alone";
 
-/// What becomes of sockets where an address may stand.
-pub(crate) const NO_SOCKETS: &str = "unix domain sockets are refused";
+/// What becomes of a mark that is for whoever writes the object.
+pub(crate) const ANY_WRITER: &str = "taken, and nothing hangs on it: the object can be written anew";
 
 pub(crate) const PORT: Shape = Shape::Int(1, 65535);
 pub(crate) const U32: Shape = Shape::Int(0, u32::MAX as i64);
@@ -99,6 +99,16 @@ pub(crate) const fn refused_unless(
     why: &'static str,
 ) -> Field {
     Field { name, shape, support: Support::RefusedUnless(values, why) }
+}
+
+/// A field that is taken with a warning unless it has one of these values.
+pub(crate) const fn warned_unless(
+    name: &'static str,
+    shape: Shape,
+    values: &'static [&'static str],
+    why: &'static str,
+) -> Field {
+    Field { name, shape, support: Support::WarnedUnless(values, why) }
 }
 
 /// A field that is taken with a warning.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::check;
 use crate::meta::LAST_APPLIED;
 use crate::read::At;
-use crate::schema::{Field, Shape, ok, partly};
+use crate::schema::{ANY_WRITER, Field, Shape, partly};
 use crate::yaml::{Node, Value};
 
 /// The certificates and the key of a Secret. What else it holds is not read.
@@ -37,8 +37,12 @@ impl fmt::Debug for Secret {
 /// The fields of the object itself: this kind has no `spec`. Maps are looked at here alone, so that no message
 /// about a value's type shows it.
 pub(crate) const FIELDS: &[Field] = &[
-    ok("type", Shape::Text),
-    ok("immutable", Shape::Bool),
+    partly(
+        "type",
+        Shape::Text,
+        "`kubernetes.io/tls` must have `tls.crt` and `tls.key`; nothing else hangs on it",
+    ),
+    partly("immutable", Shape::Bool, ANY_WRITER),
     partly("data", Shape::Any, KEYS),
     partly("stringData", Shape::Any, KEYS),
 ];

@@ -76,6 +76,12 @@ impl ResourceSet {
         self.map(kind).values()
     }
 
+    /// Whether another set has the very same objects of a kind, which it has as a clone of which neither was changed
+    /// in that kind since.
+    pub fn shares(&self, other: &ResourceSet, kind: Kind) -> bool {
+        std::ptr::eq(self.map(kind), other.map(kind))
+    }
+
     /// Every object, ordered by kind, namespace and name.
     pub fn iter(&self) -> impl Iterator<Item = &Resource> {
         Kind::ALL.into_iter().flat_map(|kind| self.of_kind(kind))

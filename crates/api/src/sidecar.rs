@@ -1,9 +1,11 @@
 //! Istio's Sidecar: what the proxies of some workloads see and listen to.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use base::{Host, Labels, Protocol};
 
+use crate::bind::Bind;
 use crate::connection_pool::ConnectionPool;
 use crate::tls::ServerTls;
 use crate::virtual_service::Destination;
@@ -49,8 +51,8 @@ pub struct Ingress {
 pub struct Egress {
     /// The port; None means every port of the services seen.
     pub port: Option<Port>,
-    /// The address to listen on; None means the services' own, or all.
-    pub bind: Option<IpAddr>,
+    /// Where to listen; None means the services' own addresses, or all.
+    pub bind: Option<Bind>,
     /// Whether connections are captured.
     pub capture_mode: CaptureMode,
     /// The hosts seen.
@@ -82,7 +84,7 @@ pub enum EgressNamespace {
 /// A port of a Sidecar.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Port {
-    /// The number.
+    /// The number; 0 for a Unix socket.
     pub number: u16,
     /// The name.
     pub name: String,
@@ -103,12 +105,14 @@ pub enum CaptureMode {
 }
 
 /// Where connections to the workload go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DefaultEndpoint {
     /// A port of the workload's own address (`0.0.0.0:PORT`, `[::]:PORT`).
     Instance(u16),
     /// An address that only the workload itself reaches (`127.0.0.1:PORT`, `[::1]:PORT`).
     Loopback(SocketAddr),
+    /// A Unix socket by its path, or by `@` and the name of an abstract one.
+    Pipe(Arc<str>),
 }
 
 /// What becomes of traffic to destinations nobody declared.

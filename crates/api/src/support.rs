@@ -23,6 +23,8 @@ pub struct Row {
     pub path: String,
     /// What becomes of it.
     pub support: Support,
+    /// The words it may be; none where it may be others.
+    pub words: &'static [&'static str],
 }
 
 /// Every field of every kind, in the order of the kinds and of their documentation.
@@ -60,11 +62,19 @@ pub(crate) fn fields_of(kind: Kind) -> &'static [Field] {
 fn add_fields(kind: Kind, parent: &str, fields: &[Field], rows: &mut Vec<Row>) {
     for field in fields {
         let path = if parent.is_empty() { field.name.into() } else { format!("{parent}.{}", field.name) };
-        let row = Row { kind, path, support: field.support };
+        let row = Row { kind, path, support: field.support, words: words_of(&field.shape) };
         match field.support {
             Support::Supported | Support::SupportedBut(_) => add_shape(row, &field.shape, rows),
             _ => rows.push(row),
         }
+    }
+}
+
+fn words_of(shape: &Shape) -> &'static [&'static str] {
+    match shape {
+        Shape::List(item) => words_of(item),
+        Shape::Word(words) => words,
+        _ => &[],
     }
 }
 
@@ -117,7 +127,8 @@ fn describe(support: Support) -> (&'static str, String) {
 const INTRODUCTION: &str = "\
 # What is supported, field by field
 
-Written by the crate `api` from the table its parser uses (`UPDATE=1 cargo test -p api` rewrites it).
+Written by the crate `api` from the table its parser uses (`UPDATE=1 cargo test -p api` rewrites it). What each
+field does to what proxies are told stands in `crates/translate/tests/golden/fields`.
 
 - *supported*: does what it says.
 - *supported in part*: does what it says for the values of the note, or for all but those.

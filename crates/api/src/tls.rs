@@ -7,7 +7,7 @@ pub use client::{ClientTls, ClientTlsMode};
 pub use server::{CIPHER_SUITES, CertificateFiles, ServerTls, ServerTlsMode, TlsVersion};
 
 pub(crate) use client::{FIELDS as CLIENT_FIELDS, read as read_client};
-pub(crate) use server::{FIELDS as SERVER_FIELDS, read as read_server};
+pub(crate) use server::{FIELDS as SERVER_FIELDS, SIDECAR_FIELDS, read as read_server};
 
 use crate::read::At;
 

@@ -328,8 +328,9 @@ pub struct Retries {
     pub retry_on: Option<String>,
     /// The base of the exponential back-off.
     pub backoff: Option<Duration>,
-    /// Whether hosts already tried are passed over.
-    pub ignores_previous_hosts: bool,
+    /// Whether hosts already tried are passed over; None means that they are, unless something of the request decides
+    /// its host.
+    pub ignores_previous_hosts: Option<bool>,
     /// Whether hosts of other localities are tried too.
     pub tries_remote_localities: bool,
 }

@@ -11,7 +11,8 @@ pub(crate) use read::{ENDPOINT_FIELDS, FIELDS, is_socket, read, read_endpoint, r
 /// One workload: an address and what is known of it. Also an endpoint of a ServiceEntry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkloadEntry {
-    /// An IP address, or a host name to be resolved; empty only where a network gateway stands for it.
+    /// An IP address, a host name to be resolved, or `unix://` and the path of a Unix socket (`@name` of an abstract
+    /// one); empty only where a network gateway stands for it.
     pub address: String,
     /// The workload's own number for a service port's name.
     pub ports: BTreeMap<String, u16>,

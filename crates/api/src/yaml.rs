@@ -24,12 +24,11 @@ mod split;
 mod tree;
 
 pub use comment::Comment;
-pub use emit::emit_commented;
+pub use emit::{emit, emit_commented};
 pub use load::{Fault, Loaded, load_written};
 pub use split::{Piece, pieces, without_marker};
 pub use tree::{Entry, Mark, Node, Value};
 
-pub(crate) use emit::emit;
 pub(crate) use load::{Budget, load};
 pub(crate) use split::{line_end, mark_of, readable};
 pub(crate) use tree::Document;

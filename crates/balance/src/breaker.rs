@@ -1,7 +1,10 @@
 //! A cluster's limits, and how far they are used up by all workers together.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::window::Window;
 
 /// A cluster's limits; none where there is none.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,16 +38,18 @@ impl Breakers {
 /// How many retries may be under way beside a number of requests.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RetryBudget {
-    /// In percent of the requests under way or waiting.
+    /// In percent of the requests under way or waiting, or of those that began within the interval.
     pub percent: f64,
     /// So many at any rate.
     pub least: u32,
+    /// How long a request counts from its beginning on; none for as long as it is under way or waiting.
+    pub interval: Option<Duration>,
 }
 
 impl Default for RetryBudget {
     /// Envoy's.
     fn default() -> Self {
-        Self { percent: 20.0, least: 3 }
+        Self { percent: 20.0, least: 3, interval: None }
     }
 }
 
@@ -57,6 +62,8 @@ pub struct ClusterState {
     requests: AtomicU32,
     retries: AtomicU32,
     epoch: AtomicU64,
+    /// The requests that began lately, where a budget goes by them.
+    lately: OnceLock<Box<Window>>,
 }
 
 /// One of the things a cluster has a limit for.
@@ -73,14 +80,26 @@ pub enum Resource {
 }
 
 impl ClusterState {
-    /// Takes one of a resource until the guard is dropped; none where the limit is reached.
-    pub fn take(self: &Arc<Self>, resource: Resource, limits: &Breakers) -> Option<Held> {
-        let limit = self.limit(resource, limits);
+    /// Takes one of a resource until the guard is dropped; none where the limit is reached. The time is asked for where
+    /// a budget goes by it.
+    pub fn take(
+        self: &Arc<Self>,
+        resource: Resource,
+        limits: &Breakers,
+        now: impl Fn() -> Duration,
+    ) -> Option<Held> {
+        let limit = self.limit(resource, limits, &now);
         let counter = self.counter(resource);
         let taken = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
             (limit.is_none_or(|limit| held < limit)).then(|| held.saturating_add(1))
         });
-        taken.is_ok().then(|| Held { state: Arc::clone(self), resource })
+        taken.ok()?;
+        if resource == Resource::Request
+            && let Some(interval) = limits.budget.and_then(|budget| budget.interval)
+        {
+            self.lately.get_or_init(Box::default).add(interval, now());
+        }
+        Some(Held { state: Arc::clone(self), resource })
     }
 
     /// Takes one of a resource whatever the limit: the first connection of an endpoint is always made, else what
@@ -96,20 +115,23 @@ impl ClusterState {
     }
 
     /// How many of a resource may be held now; none for any number.
-    pub fn limit(&self, resource: Resource, limits: &Breakers) -> Option<u32> {
+    fn limit(&self, resource: Resource, limits: &Breakers, now: &impl Fn() -> Duration) -> Option<u32> {
         match resource {
             Resource::Connection => limits.connections,
             Resource::Pending => limits.pending,
             Resource::Request => limits.requests,
             Resource::Retry => match limits.budget {
-                Some(budget) => Some(self.budgeted(budget)),
+                Some(budget) => Some(self.budgeted(budget, now)),
                 None => limits.retries,
             },
         }
     }
 
-    fn budgeted(&self, budget: RetryBudget) -> u32 {
-        let active = self.held(Resource::Request).saturating_add(self.held(Resource::Pending));
+    fn budgeted(&self, budget: RetryBudget, now: &impl Fn() -> Duration) -> u32 {
+        let active = match budget.interval {
+            None => self.held(Resource::Request).saturating_add(self.held(Resource::Pending)),
+            Some(interval) => self.lately.get().map_or(0, |lately| lately.count(interval, now())),
+        };
         // A share of a number of 32 bits fits into one.
         let share = (f64::from(active) * budget.percent / 100.0) as u32;
         share.max(budget.least)
@@ -152,17 +174,21 @@ impl Drop for Held {
 mod tests {
     use super::*;
 
+    fn never() -> Duration {
+        unreachable!("nothing goes by time here")
+    }
+
     #[test]
     fn a_limit_holds_until_something_is_given_back() {
         let state = Arc::new(ClusterState::default());
         let limits = Breakers { requests: Some(2), ..Breakers::default() };
-        let first = state.take(Resource::Request, &limits);
-        let _second = state.take(Resource::Request, &limits);
-        assert!(first.is_some() && state.take(Resource::Request, &limits).is_none());
+        let first = state.take(Resource::Request, &limits, never);
+        let _second = state.take(Resource::Request, &limits, never);
+        assert!(first.is_some() && state.take(Resource::Request, &limits, never).is_none());
 
         drop(first);
 
-        assert!(state.take(Resource::Request, &limits).is_some());
+        assert!(state.take(Resource::Request, &limits, never).is_some());
         assert_eq!(state.held(Resource::Request), 1);
         let _more = state.take_regardless(Resource::Request);
         assert_eq!(state.held(Resource::Request), 2);
@@ -172,7 +198,7 @@ mod tests {
     fn what_has_no_limit_is_counted_all_the_same() {
         let state = Arc::new(ClusterState::default());
         let held: Vec<_> =
-            (0..5_000).filter_map(|_| state.take(Resource::Pending, &Breakers::NONE)).collect();
+            (0..5_000).filter_map(|_| state.take(Resource::Pending, &Breakers::NONE, never)).collect();
 
         assert_eq!((held.len(), state.held(Resource::Pending)), (5_000, 5_000));
     }
@@ -180,15 +206,36 @@ mod tests {
     #[test]
     fn a_budget_follows_the_requests_and_leaves_a_few_at_any_rate() {
         let state = Arc::new(ClusterState::default());
-        let budget = Some(RetryBudget { percent: 25.0, least: 2 });
+        let budget = Some(RetryBudget { percent: 25.0, least: 2, interval: None });
         let limits = Breakers { budget, retries: Some(0), ..Breakers::NONE };
-        assert_eq!(state.limit(Resource::Retry, &limits), Some(2));
+        assert_eq!(state.limit(Resource::Retry, &limits, &never), Some(2));
 
         let held: Vec<_> = (0..19).map(|_| state.take_regardless(Resource::Request)).collect();
         let _waiting = state.take_regardless(Resource::Pending);
-        assert_eq!(state.limit(Resource::Retry, &limits), Some(5));
+        assert_eq!(state.limit(Resource::Retry, &limits, &never), Some(5));
 
         drop(held);
-        assert_eq!(state.limit(Resource::Retry, &limits), Some(2));
+        assert_eq!(state.limit(Resource::Retry, &limits, &never), Some(2));
+    }
+
+    #[test]
+    fn a_budget_with_an_interval_goes_by_what_began_within_it() {
+        let state = Arc::new(ClusterState::default());
+        let interval = Some(Duration::from_secs(10));
+        let budget = Some(RetryBudget { percent: 20.0, least: 1, interval });
+        let limits = Breakers { budget, ..Breakers::NONE };
+        let at = |seconds| move || Duration::from_secs(seconds);
+        let retries = |seconds| state.limit(Resource::Retry, &limits, &at(seconds));
+        assert_eq!(retries(0), Some(1));
+
+        for _ in 0..20 {
+            drop(state.take(Resource::Request, &limits, at(3)));
+        }
+
+        // They are over, and count all the same.
+        assert_eq!(state.held(Resource::Request), 0);
+        assert_eq!([retries(3), retries(13), retries(15)], [Some(4), Some(4), Some(1)]);
+        let held: Vec<_> = (0..9).filter_map(|_| state.take(Resource::Retry, &limits, at(12))).collect();
+        assert_eq!(held.len(), 4);
     }
 }

@@ -1,10 +1,11 @@
 //! Endpoints, and what all workers know of each.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+
+use base::Address;
 
 use crate::breaker::ClusterState;
 use crate::health::Health;
@@ -14,7 +15,7 @@ use crate::monitor::{Monitor, Outcome, Streaks, Suspicions};
 #[derive(Clone, Debug)]
 pub struct Host {
     /// Where it is.
-    pub address: SocketAddr,
+    pub address: Address,
     /// What its hash is made from; none for its address.
     pub key: Option<Arc<str>>,
     /// Its share beside the others of its locality; 0 counts as 1.
@@ -161,18 +162,18 @@ impl Drop for ActiveRequest {
 #[derive(Debug, Default)]
 pub struct Hosts {
     states: HashMap<Arc<str>, Weak<ClusterState>>,
-    clusters: HashMap<Arc<str>, HashMap<SocketAddr, Weak<HostState>>>,
+    clusters: HashMap<Arc<str>, HashMap<Address, Weak<HostState>>>,
 }
 
 impl Hosts {
     /// The state of an endpoint: the one it has had, or a new one.
-    pub fn state(&mut self, cluster: &Arc<str>, address: SocketAddr) -> Arc<HostState> {
+    pub fn state(&mut self, cluster: &Arc<str>, address: &Address) -> Arc<HostState> {
         let known = self.clusters.entry(Arc::clone(cluster)).or_default();
-        if let Some(state) = known.get(&address).and_then(Weak::upgrade) {
+        if let Some(state) = known.get(address).and_then(Weak::upgrade) {
             return state;
         }
         let state = Arc::new(HostState::default());
-        known.insert(address, Arc::downgrade(&state));
+        known.insert(address.clone(), Arc::downgrade(&state));
         state
     }
 
@@ -204,24 +205,24 @@ mod tests {
     fn an_endpoint_keeps_its_state_as_long_as_someone_uses_it() {
         let mut hosts = Hosts::default();
         let cluster: Arc<str> = "reviews".into();
-        let address = SocketAddr::from(([127, 0, 0, 1], 80));
-        let request = hosts.state(&cluster, address).begin();
+        let address = Address::Ip(([127, 0, 0, 1], 80).into());
+        let request = hosts.state(&cluster, &address).begin();
 
         hosts.sweep();
-        assert_eq!(hosts.state(&cluster, address).active_requests(), 1);
+        assert_eq!(hosts.state(&cluster, &address).active_requests(), 1);
 
         drop(request);
         hosts.sweep();
-        assert_eq!(hosts.state(&cluster, address).requests(), 0);
+        assert_eq!(hosts.state(&cluster, &address).requests(), 0);
     }
 
     #[test]
     fn endpoints_of_two_clusters_are_two() {
         let mut hosts = Hosts::default();
-        let address = SocketAddr::from(([127, 0, 0, 1], 80));
-        let one = hosts.state(&"one".into(), address);
+        let address = Address::Ip(([127, 0, 0, 1], 80).into());
+        let one = hosts.state(&"one".into(), &address);
         let _request = one.begin();
 
-        assert_eq!(hosts.state(&"two".into(), address).active_requests(), 0);
+        assert_eq!(hosts.state(&"two".into(), &address).active_requests(), 0);
     }
 }

@@ -17,7 +17,10 @@ mod monitor;
 mod outlier;
 mod policy;
 mod table;
+#[cfg(test)]
+mod tests_support;
 mod tier;
+mod window;
 
 pub use breaker::{Breakers, ClusterState, Held, Resource, RetryBudget};
 pub use hash::{hash, hash_all, join};

@@ -7,9 +7,10 @@
 mod tests;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use base::Address;
 
 use crate::breaker::ClusterState;
 use crate::host::{Host, HostState};
@@ -135,12 +136,12 @@ pub enum Judgement {
 }
 
 /// Something that happened at the end of an interval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A suspicion was judged.
-    Judged(SocketAddr, Suspicion, Judgement),
+    Judged(Address, Suspicion, Judgement),
     /// The endpoint is back.
-    Returned(SocketAddr),
+    Returned(Address),
 }
 
 /// Judges the endpoints of one cluster.
@@ -148,7 +149,7 @@ pub enum Event {
 pub struct Detector {
     rules: Arc<Outlier>,
     cluster: Arc<ClusterState>,
-    hosts: HashMap<SocketAddr, Watched>,
+    hosts: HashMap<Address, Watched>,
 }
 
 #[derive(Debug)]
@@ -187,7 +188,7 @@ impl Detector {
                 out_since: Duration::ZERO,
                 jitter: Duration::ZERO,
             };
-            self.hosts.entry(host.address).or_insert_with(|| known.unwrap_or_else(new));
+            self.hosts.entry(host.address.clone()).or_insert_with(|| known.unwrap_or_else(new));
         }
     }
 
@@ -200,11 +201,11 @@ impl Detector {
     pub fn suspect(
         &mut self,
         now: Duration,
-        address: SocketAddr,
+        address: &Address,
         suspicion: Suspicion,
         random: &mut dyn FnMut() -> u64,
     ) -> Judgement {
-        let Some(watched) = self.hosts.get(&address) else { return Judgement::Moot };
+        let Some(watched) = self.hosts.get(address) else { return Judgement::Moot };
         let state = Arc::clone(&watched.state);
         if state.is_ejected() {
             return Judgement::Moot;
@@ -217,19 +218,19 @@ impl Detector {
 
     /// Ends an interval: lets those return whose time is over, and judges by shares.
     pub fn tick(&mut self, now: Duration, random: &mut dyn FnMut() -> u64) -> Vec<Event> {
-        let mut addresses: Vec<SocketAddr> = self.hosts.keys().copied().collect();
+        let mut addresses: Vec<Address> = self.hosts.keys().cloned().collect();
         // The order decides who is out where not all may be.
         addresses.sort_unstable();
         let mut events: Vec<Event> =
-            addresses.iter().filter(|a| self.may_return(now, **a)).map(|a| Event::Returned(*a)).collect();
+            addresses.iter().filter(|a| self.may_return(now, a)).cloned().map(Event::Returned).collect();
         if !events.is_empty() {
             self.cluster.advance();
         }
-        let of = |hosts: &HashMap<SocketAddr, Watched>, end: fn(&HostState) -> Option<Interval>| {
-            let all = addresses.iter().filter_map(|a| Some((*a, hosts.get(a)?)));
+        let of = |hosts: &HashMap<Address, Watched>, end: fn(&HostState) -> Option<Interval>| {
+            let all = addresses.iter().filter_map(|a| Some((a, hosts.get(a)?)));
             let ended: Vec<_> = all.map(|(a, w)| (a, end(&w.state), w.state.is_ejected())).collect();
             let counted = ended.into_iter().filter(|(_, _, out)| !out);
-            counted.filter_map(|(a, interval, _)| Some((a, interval?))).collect::<Vec<_>>()
+            counted.filter_map(|(a, interval, _)| Some((a.clone(), interval?))).collect::<Vec<_>>()
         };
         let external = of(&self.hosts, |state| state.monitor.external());
         let local = of(&self.hosts, |state| state.monitor.local_origin());
@@ -243,7 +244,7 @@ impl Detector {
             let is_out = self.hosts.get(&address).is_none_or(|watched| watched.state.is_ejected());
             let judgement = match is_out {
                 true => Judgement::Moot,
-                false => self.judge(now, address, suspicion, random),
+                false => self.judge(now, &address, suspicion, random),
             };
             events.push(Event::Judged(address, suspicion, judgement));
         }
@@ -253,7 +254,7 @@ impl Detector {
     fn judge(
         &mut self,
         now: Duration,
-        address: SocketAddr,
+        address: &Address,
         suspicion: Suspicion,
         random: &mut dyn FnMut() -> u64,
     ) -> Judgement {
@@ -265,7 +266,7 @@ impl Detector {
         if random() % 100 >= u64::from(self.rules.enforcing.of(suspicion)) {
             return Judgement::NotEnforced;
         }
-        let Some(watched) = self.hosts.get_mut(&address) else { return Judgement::Moot };
+        let Some(watched) = self.hosts.get_mut(address) else { return Judgement::Moot };
         watched.out_since = now;
         let most = u64::try_from(self.rules.max_jitter.as_millis()).unwrap_or(u64::MAX - 1);
         watched.jitter = Duration::from_millis(random() % (most.saturating_add(1)).max(1));
@@ -280,8 +281,8 @@ impl Detector {
     }
 
     /// Whether an endpoint returns now; one that was not out is forgiven a part of its past.
-    fn may_return(&mut self, now: Duration, address: SocketAddr) -> bool {
-        let Some(watched) = self.hosts.get_mut(&address) else { return false };
+    fn may_return(&mut self, now: Duration, address: &Address) -> bool {
+        let Some(watched) = self.hosts.get_mut(address) else { return false };
         if !watched.state.is_ejected() {
             watched.times = watched.times.saturating_sub(1);
             return false;
@@ -298,10 +299,10 @@ impl Detector {
     /// Who stands out in an interval, by the mean first.
     fn outliers(
         &self,
-        all: &[(SocketAddr, Interval)],
+        all: &[(Address, Interval)],
         by_rate: Suspicion,
         by_percentage: Suspicion,
-    ) -> Vec<(SocketAddr, Suspicion)> {
+    ) -> Vec<(Address, Suspicion)> {
         let enough = |volume: u32, hosts: u32| {
             let busy: Vec<_> = all.iter().filter(|(_, interval)| interval.volume >= volume).collect();
             let suffices = !busy.is_empty() && busy.len() >= usize::try_from(hosts).unwrap_or(usize::MAX);
@@ -312,11 +313,11 @@ impl Detector {
         let rated = enough(rules.volume, rules.hosts);
         let threshold = threshold(rated.iter().map(|(_, interval)| interval.success), rules.deviations);
         let low = rated.iter().filter(|(_, interval)| interval.success < threshold);
-        found.extend(low.map(|(address, _)| (*address, by_rate)));
+        found.extend(low.map(|(address, _)| (address.clone(), by_rate)));
         let rules = &self.rules.failure_percentage;
         let failing = enough(rules.volume, rules.hosts);
         let bad = failing.iter().filter(|(_, i)| 100.0 - i.success >= f64::from(rules.percent));
-        found.extend(bad.map(|(address, _)| (*address, by_percentage)));
+        found.extend(bad.map(|(address, _)| (address.clone(), by_percentage)));
         found
     }
 }

@@ -3,9 +3,9 @@
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use base::Address;
 use smallvec::SmallVec;
 
 use crate::health::{Count, Load, loads, spread};
@@ -125,8 +125,8 @@ impl Table {
     }
 
     /// The place of the endpoint at an address, as a session asks for it, where its health allows it.
-    pub fn named(&self, address: SocketAddr) -> Option<usize> {
-        let place = self.hosts.iter().position(|host| host.address == address)?;
+    pub fn named(&self, address: &Address) -> Option<usize> {
+        let place = self.hosts.iter().position(|host| host.address == *address)?;
         let host = self.hosts.get(place)?;
         self.settings.named.contains(&host.health()).then_some(place)
     }

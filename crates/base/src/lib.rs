@@ -1,9 +1,10 @@
-//! Words every floor shares: hosts, labels, protocols, durations, issues, origins and digests.
+//! Words every floor shares: hosts, addresses, labels, protocols, durations, issues, origins and digests.
 //!
 //! Start at [`Issue`] (what is wrong with a user's input) and [`Origin`] (which object decided something).
 //!
 //! Never: grows past two thousand lines, or holds a thing fewer than three crates use.
 
+pub mod address;
 pub mod bootstrap;
 pub mod digest;
 pub mod duration;
@@ -15,6 +16,7 @@ pub mod origin;
 pub mod protocol;
 pub mod random;
 
+pub use address::Address;
 pub use bootstrap::{Bootstrap, Discovery};
 pub use digest::{Digest, Digester};
 pub use host::Host;

@@ -10,14 +10,18 @@ const YEAR: u64 = 365 * DAY;
 /// What stands for an age nobody knows.
 const UNKNOWN: &str = "<unknown>";
 
-/// The age of what was created at a time (`2026-01-31T12:00:00Z`), looked at `now`.
-pub(crate) fn since(created: Option<&str>, now: SystemTime) -> String {
-    let Some(created) = created.and_then(instant) else { return UNKNOWN.to_owned() };
-    words(now.duration_since(created).unwrap_or_default())
+/// The age of an object, looked at `now`: since the time it states (`2026-01-31T12:00:00Z`), else since its file was
+/// written.
+pub(crate) fn since(created: Option<&str>, written: Option<u64>, now: SystemTime) -> String {
+    let written = || UNIX_EPOCH.checked_add(Duration::from_secs(written?));
+    let Some(begun) = created.and_then(instant).or_else(written) else {
+        return UNKNOWN.to_owned();
+    };
+    words(now.duration_since(begun).unwrap_or_default())
 }
 
 /// Ever coarser, the older it is: `45s`, `3m12s`, `2h5m`, `3d4h`, `400d`, `3y20d`.
-fn words(age: Duration) -> String {
+pub(crate) fn words(age: Duration) -> String {
     let seconds = age.as_secs();
     let pair = |(large, first): (u64, &str), (small, second): (u64, &str)| match seconds % large / small {
         0 => format!("{}{first}", seconds / large),
@@ -80,7 +84,15 @@ mod tests {
         for wrong in ["yesterday", "2026-13-01T00:00:00Z", "1969-01-01T00:00:00Z", "2026-11-21T18:21:55"] {
             assert_eq!(seconds(wrong), None, "{wrong}");
         }
-        assert_eq!(since(None, UNIX_EPOCH), UNKNOWN);
-        assert_eq!(since(Some("2000-03-01T00:00:00Z"), UNIX_EPOCH), "0s", "clocks differ");
+    }
+
+    #[test]
+    fn an_object_is_as_old_as_it_says_or_as_its_file() {
+        let now = UNIX_EPOCH + Duration::from_secs(90);
+
+        assert_eq!(since(None, None, now), UNKNOWN);
+        assert_eq!(since(None, Some(30), now), "60s");
+        assert_eq!(since(Some("1970-01-01T00:00:00Z"), Some(30), now), "90s");
+        assert_eq!(since(Some("2000-03-01T00:00:00Z"), None, now), "0s", "clocks differ");
     }
 }

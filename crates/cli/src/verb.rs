@@ -12,6 +12,7 @@ mod edit;
 mod explain;
 mod gateway;
 mod get;
+mod ingress;
 mod model;
 mod status;
 mod supervise;

@@ -6,14 +6,20 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::sync::mpsc;
 use xds::{Accept, Node, Reject, TypeUrl, Update};
+
+/// What the sidecars take of the two cores is taken from the control plane.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How long anything may take before it is given up.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -29,7 +35,9 @@ struct Heard {
 /// A sidecar that takes everything.
 struct Sidecar {
     tell: mpsc::UnboundedSender<Heard>,
-    clusters: BTreeSet<String>,
+    /// The clusters, by which endpoints are asked for.
+    clusters: Arc<BTreeSet<String>>,
+    routes: Arc<BTreeSet<String>>,
 }
 
 impl Accept for Sidecar {
@@ -37,18 +45,19 @@ impl Accept for Sidecar {
         let at = Instant::now();
         if update.ty == TypeUrl::Cluster {
             let outbound = update.added.into_iter().map(|added| added.name);
-            self.clusters.extend(outbound.filter(|name| name.starts_with("outbound|")));
+            let outbound = outbound.filter(|name| name.starts_with("outbound|"));
+            Arc::make_mut(&mut self.clusters).extend(outbound);
         }
         // The other end outlives every sidecar.
         let _ = self.tell.send(Heard { ty: update.ty, at });
         std::future::ready(Vec::new())
     }
 
-    fn wanted(&self, ty: TypeUrl) -> BTreeSet<String> {
+    fn wanted(&self, ty: TypeUrl) -> Arc<BTreeSet<String>> {
         match ty {
             TypeUrl::Endpoint => self.clusters.clone(),
-            TypeUrl::Route => [PORT.to_owned()].into(),
-            _ => BTreeSet::new(),
+            TypeUrl::Route => self.routes.clone(),
+            _ => Arc::default(),
         }
     }
 
@@ -79,7 +88,8 @@ impl Plane {
             .with_context(|| format!("starting {}", weft.display()))?;
         let plane = Self { child, dir, ads };
         let deadline = Instant::now() + PATIENCE;
-        while std::net::TcpStream::connect(http).is_err() {
+        // It answers once it has read its directory: what the mesh itself takes is not the sidecars'.
+        while !is_ready(http) {
             anyhow::ensure!(Instant::now() < deadline, "the control plane does not come up");
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -121,6 +131,16 @@ impl Drop for Plane {
     }
 }
 
+/// Whether a control plane answers that it is ready.
+fn is_ready(http: SocketAddr) -> bool {
+    let asked = std::net::TcpStream::connect(http).and_then(|mut stream| {
+        stream.write_all(b"GET /ready HTTP/1.1\r\nhost: control\r\nconnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map(|_| answer)
+    });
+    asked.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
 /// Two addresses nobody listens on.
 fn free() -> anyhow::Result<[SocketAddr; 2]> {
     let held = [std::net::TcpListener::bind("127.0.0.1:0")?, std::net::TcpListener::bind("127.0.0.1:0")?];
@@ -130,15 +150,15 @@ fn free() -> anyhow::Result<[SocketAddr; 2]> {
 /// A service and two workloads; the first is at the address of a generation.
 fn world(service: usize, generation: u8) -> String {
     let (high, low) = (service / 250, service % 250 + 1);
-    let workload = |n: u8| {
+    let workload = |name: &str, n: u8| {
         format!(
-            "---\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {{name: s{service}-{n}}}\nspec:\n  address: 10.{n}.{high}.{low}\n  labels: {{app: s{service}}}\n"
+            "---\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {{name: s{service}-{name}}}\nspec:\n  address: 10.{n}.{high}.{low}\n  labels: {{app: s{service}}}\n"
         )
     };
     format!(
         "apiVersion: v1\nkind: Service\nmetadata: {{name: s{service}}}\nspec:\n  selector: {{app: s{service}}}\n  ports: [{{name: http, port: {PORT}}}]\n{}{}",
-        workload(generation),
-        workload(200),
+        workload("a", generation),
+        workload("b", 200),
     )
 }
 
@@ -196,11 +216,13 @@ async fn run(weft: &Path, services: usize, count: usize) -> anyhow::Result<bool>
     let plane = Plane::start(weft, services)?;
     let (memory, cpu) = (plane.memory()?, plane.cpu()?);
     let (tell, mut events) = mpsc::unbounded_channel();
+    let routes = Arc::new(BTreeSet::from([PORT.to_owned()]));
     let since = Instant::now();
     for n in 0..count {
         let id =
             format!("sidecar~10.250.{}.{}~load-{n}.default~default.svc.cluster.local", n / 250, n % 250 + 1);
-        let sidecar = Sidecar { tell: tell.clone(), clusters: BTreeSet::new() };
+        let (clusters, routes) = (Arc::default(), routes.clone());
+        let sidecar = Sidecar { tell: tell.clone(), clusters, routes };
         let node = Node { id, ..Node::default() };
         tokio::spawn(xds::follow(plane.ads, node, n as u64, sidecar, std::future::pending()));
     }

@@ -145,7 +145,8 @@ impl Builder {
         if let Some(since) = self.state.first_waiting.take() {
             self.metrics.gathered(since.elapsed());
         }
-        let before = self.plane.current().snapshot.clone();
+        let old = self.plane.current();
+        let before = old.snapshot.clone();
         let set = self.state.set.clone();
         let mesh = self.settings.config(&set);
         let settings = self.settings.settings(&mesh);
@@ -166,6 +167,10 @@ impl Builder {
         self.state.mesh = mesh;
         self.stand();
         self.advance();
+        // Nobody sees the last one any more, and it takes its time to go, too.
+        if let Err(error) = tokio::task::spawn_blocking(move || drop(old)).await {
+            tracing::error!(%error, "dropping a snapshot");
+        }
         self.ledger.keep(addresses).await;
     }
 

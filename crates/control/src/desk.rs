@@ -2,7 +2,7 @@
 
 mod write;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -114,10 +114,16 @@ fn object(resource: &Resource) -> Object {
         file: place.file.as_ref().into(),
         line: place.line,
         created: meta.created.clone(),
+        written: written(Path::new(&*place.file)),
         text: resource.shown().into(),
         json: resource.to_json(),
         yaml: resource.to_yaml(),
     }
+}
+
+fn written(file: &Path) -> Option<u64> {
+    let modified = file.metadata().and_then(|metadata| metadata.modified()).ok()?;
+    modified.duration_since(UNIX_EPOCH).ok().map(|age| age.as_secs())
 }
 
 fn proxy_status(connection: &xds::Connection) -> ProxyStatus {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use base::Digest;
-use mesh::{SecretSlice, View};
+use mesh::{EndpointSlice, RouteSlice, SecretSlice, View};
 use proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use proto::envoy::config::route::v3::RouteConfiguration;
 use translate::Output;
@@ -34,10 +34,10 @@ pub(crate) struct Scope {
 }
 
 /// All resources of one type.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Part {
     /// Ordered by name.
-    resources: Vec<Encoded>,
+    resources: Arc<[Encoded]>,
     /// The names under which the scope it was made after has something else.
     differing: Arc<[Arc<str>]>,
 }
@@ -49,52 +49,18 @@ struct Encoded {
 }
 
 impl Scope {
-    /// Makes all of it, which may take a while; `before` is what the same proxy had in an earlier generation.
+    /// Makes what of it is not as it was, which may take a while; `before` is what the same proxy had in an earlier
+    /// generation.
     pub(crate) fn new(view: View, before: Option<&Scope>, memo: &Memo) -> Self {
         static SCOPES: AtomicU64 = AtomicU64::new(1);
-        let none = Part::default();
-        let since = before.map(|before| before.id);
-        let before = |part: fn(&Scope) -> &Part| before.map_or(&none, part);
-        let clusters = view.clusters.clusters.iter().map(|cluster| {
-            let generate = || translate::cluster(cluster);
-            memo.encoded(
-                TypeUrl::Cluster,
-                cluster.digest(),
-                before(|scope| &scope.clusters).find(&cluster.name),
-                generate,
-            )
-        });
-        let listeners = view.listeners.listeners.iter().map(|listener| {
-            let generate = || translate::listener(listener);
-            memo.encoded(
-                TypeUrl::Listener,
-                listener.digest(),
-                before(|scope| &scope.listeners).find(&listener.name),
-                generate,
-            )
-        });
-        let routes = view.routes().map(|route| {
-            let generate = || translate::route(route);
-            memo.encoded(
-                TypeUrl::Route,
-                route.digest(),
-                before(|scope| &scope.routes).find(&route.name),
-                generate,
-            )
-        });
-        let endpoints = view.endpoint_names().filter_map(|name| {
-            let slice = view.endpoints(name)?;
-            let generate = || translate::endpoints(&slice);
-            let before = before(|scope| &scope.endpoints).find(name);
-            Some(memo.encoded(TypeUrl::Endpoint, slice.digest(), before, generate))
-        });
+        let of = |part: fn(&Scope) -> &Part| before.map(part);
         Self {
             id: SCOPES.fetch_add(1, Ordering::Relaxed),
-            since,
-            clusters: Part::new(clusters, before(|scope| &scope.clusters)),
-            endpoints: Part::new(endpoints, before(|scope| &scope.endpoints)),
-            listeners: Part::new(listeners, before(|scope| &scope.listeners)),
-            routes: Part::new(routes, before(|scope| &scope.routes)),
+            since: before.map(|before| before.id),
+            clusters: memo.clusters(&view, before),
+            endpoints: memo.endpoints(&view, before),
+            listeners: memo.listeners(&view, before),
+            routes: memo.part(TypeUrl::Route, of(|scope| &scope.routes), view.routes().map(Slice::Route)),
             view,
         }
     }
@@ -124,7 +90,7 @@ impl Scope {
 
     /// Every resource of a type there is for the scope, ordered by name; no secrets.
     pub(crate) fn shown(&self, ty: TypeUrl) -> impl Iterator<Item = &Arc<Served>> {
-        self.part(ty).into_iter().flat_map(|part| &part.resources).map(|encoded| &encoded.served)
+        self.part(ty).into_iter().flat_map(|part| part.resources.iter()).map(|encoded| &encoded.served)
     }
 
     /// The names of a type under which another scope has something else; `None` where that is not known, which it
@@ -150,23 +116,81 @@ impl Scope {
 }
 
 impl Part {
-    fn new(resources: impl Iterator<Item = Encoded>, before: &Part) -> Self {
+    fn new(resources: impl Iterator<Item = Encoded>, before: Option<&Part>) -> Self {
         let mut resources: Vec<Encoded> = resources.collect();
         resources.sort_by(|a, b| a.served.name.cmp(&b.served.name));
-        let mut part = Self { resources, differing: Arc::default() };
+        let mut part = Self { resources: resources.into(), differing: Arc::default() };
         let is_new = |encoded: &&Encoded| {
-            let known = before.find(&encoded.served.name);
+            let known = before.and_then(|before| before.find(&encoded.served.name));
             known.is_none_or(|known| known.served.version != encoded.served.version)
         };
         let new = part.resources.iter().filter(is_new);
-        let gone = before.resources.iter().filter(|encoded| part.find(&encoded.served.name).is_none());
+        let all = before.into_iter().flat_map(|before| before.resources.iter());
+        let gone = all.filter(|encoded| part.find(&encoded.served.name).is_none());
         part.differing = new.chain(gone).map(|encoded| encoded.served.name.clone()).collect();
         part
+    }
+
+    /// The same resources for another scope.
+    fn again(&self) -> Self {
+        Self { resources: self.resources.clone(), differing: Arc::default() }
+    }
+
+    /// The same, with others in the place of those of the same name.
+    fn with(&self, others: impl Iterator<Item = Encoded>) -> Self {
+        let mut resources = self.resources.to_vec();
+        let mut differing = Vec::new();
+        for other in others {
+            let at = resources.binary_search_by(|encoded| encoded.served.name.cmp(&other.served.name));
+            let Some(known) = at.ok().and_then(|at| resources.get_mut(at)) else { continue };
+            if known.served.version != other.served.version {
+                differing.push(other.served.name.clone());
+            }
+            *known = other;
+        }
+        Self { resources: resources.into(), differing: differing.into() }
     }
 
     fn find(&self, name: &str) -> Option<&Encoded> {
         let at = self.resources.binary_search_by(|encoded| (*encoded.served.name).cmp(name)).ok()?;
         self.resources.get(at)
+    }
+}
+
+/// What one resource is made of.
+enum Slice<'a> {
+    Cluster(&'a mesh::Cluster),
+    Endpoints(Arc<EndpointSlice>),
+    Listener(&'a mesh::Listener),
+    Route(&'a Arc<RouteSlice>),
+}
+
+impl Slice<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Cluster(cluster) => &cluster.name,
+            Self::Endpoints(slice) => &slice.cluster,
+            Self::Listener(listener) => &listener.name,
+            Self::Route(route) => &route.name,
+        }
+    }
+
+    fn digest(&self) -> Digest {
+        match self {
+            Self::Cluster(cluster) => cluster.digest(),
+            Self::Endpoints(slice) => slice.digest(),
+            Self::Listener(listener) => listener.digest(),
+            Self::Route(route) => route.digest(),
+        }
+    }
+
+    fn translate(&self) -> Output {
+        match self {
+            Self::Cluster(cluster) => translate::cluster(cluster),
+            Self::Endpoints(slice) => translate::endpoints(slice),
+            Self::Listener(listener) => translate::listener(listener),
+            Self::Route(route) => translate::route(route),
+        }
     }
 }
 
@@ -184,17 +208,44 @@ struct Known {
 }
 
 impl Memo {
+    fn clusters(&self, view: &View, before: Option<&Scope>) -> Part {
+        if let Some(before) = before.filter(|b| b.view.clusters.digest() == view.clusters.digest()) {
+            return before.clusters.again();
+        }
+        let slices = view.clusters.clusters.iter().map(|cluster| Slice::Cluster(cluster));
+        self.part(TypeUrl::Cluster, before.map(|before| &before.clusters), slices)
+    }
+
+    fn listeners(&self, view: &View, before: Option<&Scope>) -> Part {
+        if let Some(before) = before.filter(|b| b.view.listeners.digest() == view.listeners.digest()) {
+            return before.listeners.again();
+        }
+        let slices = view.listeners.listeners.iter().map(|listener| Slice::Listener(listener));
+        self.part(TypeUrl::Listener, before.map(|before| &before.listeners), slices)
+    }
+
+    fn endpoints(&self, view: &View, before: Option<&Scope>) -> Part {
+        let ty = TypeUrl::Endpoint;
+        let slice = |name| view.endpoints(name).map(Slice::Endpoints);
+        let of = |before: &Scope, slice: &Slice<'_>| self.encoded(ty, Some(&before.endpoints), slice);
+        if let Some((before, moved)) = before.and_then(|before| Some((before, view.moved(&before.view)?))) {
+            let slices = moved.into_iter().filter_map(slice);
+            return before.endpoints.with(slices.map(|slice| of(before, &slice)));
+        }
+        self.part(ty, before.map(|before| &before.endpoints), view.endpoint_names().filter_map(slice))
+    }
+
+    fn part<'a>(&self, ty: TypeUrl, before: Option<&Part>, slices: impl Iterator<Item = Slice<'a>>) -> Part {
+        Part::new(slices.map(|slice| self.encoded(ty, before, &slice)), before)
+    }
+
     /// A slice's resource: the one it was before, one that another scope has, or one made now.
-    fn encoded(
-        &self,
-        ty: TypeUrl,
-        slice: Digest,
-        before: Option<&Encoded>,
-        generate: impl FnOnce() -> Output,
-    ) -> Encoded {
-        match before.filter(|before| before.slice == slice) {
+    fn encoded(&self, ty: TypeUrl, before: Option<&Part>, slice: &Slice<'_>) -> Encoded {
+        let digest = slice.digest();
+        let before = before.and_then(|before| before.find(slice.name()));
+        match before.filter(|before| before.slice == digest) {
             Some(before) => before.clone(),
-            None => Encoded { slice, served: self.served(ty, slice, generate) },
+            None => Encoded { slice: digest, served: self.served(ty, digest, || slice.translate()) },
         }
     }
 

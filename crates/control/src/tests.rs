@@ -7,6 +7,7 @@ pub(crate) mod scene;
 use std::fs;
 
 use scene::{Mood, Scene, service, virtual_service, workload};
+use xds::TypeUrl;
 
 use crate::client::{self, ClientError};
 use crate::wire::{Action, Apply, Delete, Document, Mode, Validate, Wait};
@@ -485,6 +486,33 @@ async fn two_hundred_proxies_of_one_scope_cost_the_translation_of_one() {
     // The service as a whole and its subset v1.
     assert!(after - all <= 4, "{} resources were made for one endpoint", after - all);
     assert!(proxies.iter().all(|proxy| proxy.knows("127.77.9.1")));
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn an_endpoint_change_sends_its_resources_to_those_who_asked_and_nothing_to_others() {
+    let other = format!("---\n{}", service("other"));
+    let scene = Scene::start(&[("all.yaml", &(scene::mesh() + &other))]).await;
+    let asks = scene.connect(Mood::Content).await;
+    // It takes no clusters, so it asks for no endpoints.
+    let name = scene::NODE.replace("reviews-v1.", "reviews-v2.");
+    let does_not = scene.attach(base::Discovery::Tcp(scene.ads), &name, Mood::Refusing);
+    let wait = Wait { nodes: vec![name.clone()], ..Wait::default() };
+    assert_eq!(scene.client.wait(&wait).await.unwrap().pending, [name]);
+    let before = (asks.heard().len(), does_not.heard().len());
+    let made = scene.made();
+
+    let moved = scene::workload("reviews-v1", "v1", "127.77.9.1");
+    let reply = scene.client.apply(&apply(&moved)).await.unwrap();
+
+    assert_eq!(reply.pending, Vec::<String>::new());
+    let [told] = &asks.heard()[before.0..] else { panic!("{:?}", asks.heard()) };
+    let names: Vec<&str> = told.added.iter().map(|added| added.name.as_str()).collect();
+    let expected = ["outbound|9080|v1|reviews", "outbound|9080||reviews"];
+    assert_eq!((told.ty, told.removed.len()), (TypeUrl::Endpoint, 0));
+    assert_eq!(names, expected.map(|name| format!("{name}.default.svc.cluster.local")));
+    assert_eq!(does_not.heard().len(), before.1);
+    assert_eq!(scene.made() - made, 2, "each is made once, and nothing else is");
     scene.stop().await;
 }
 

@@ -156,6 +156,9 @@ pub struct Object {
     /// When it was made, where it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
+    /// When its file was last written, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<u64>,
     /// The document as its author wrote it.
     pub text: String,
     /// The same as JSON, with its namespace.

@@ -6,8 +6,9 @@ mod play;
 #[cfg(test)]
 mod tests;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
+use base::Address;
 use plan::{
     Action, FilterChain, HttpManager, Lookup, Normalised, Plan, Request, RouteMatch, RouteSource, StripPort,
     Terminal,
@@ -41,8 +42,9 @@ pub fn address_of(plan: &Plan, host: &str, port: u16) -> Option<IpAddr> {
             listener.chains.iter().any(|chain| clusters_of(chain).iter().any(|share| meant(&share.cluster)))
         })
         .flat_map(|listener| &listener.addresses)
+        .filter_map(Address::socket)
         .find(|address| address.port() == port && !address.ip().is_unspecified())
-        .map(SocketAddr::ip)
+        .map(|address| address.ip())
 }
 
 fn follow(plan: &Plan, call: &Call, decision: &mut Decision) -> Result<(), Failure> {
@@ -105,7 +107,12 @@ fn route(plan: &Plan, manager: &HttpManager, call: &Call, decision: &mut Decisio
         }
         Lookup::Found(found) => {
             act(&found, &parts, call, decision);
-            decision.timeout = decision.timeout.into_iter().chain(manager.max_stream_duration).min();
+            let is_left = match &found.route.action {
+                Action::Forward(action) => action.leaves_duration_to_manager(&parts),
+                Action::Redirect(_) | Action::Reply(_) => true,
+            };
+            let longest = manager.max_stream_duration.filter(|_| is_left);
+            decision.timeout = decision.timeout.into_iter().chain(longest).min();
             forward::settle(plan, call, &mut decision.clusters);
             Ok(())
         }
@@ -137,7 +144,7 @@ fn act(found: &RouteMatch<'_>, parts: &http::request::Parts, call: &Call, decisi
     play::play(found, parts, call, decision);
 }
 
-/// The head of the request, as it is once the manager has been over it.
+/// The head of the request, as it is once the manager has been over it; none where that refuses it.
 fn head(call: &Call, manager: &HttpManager, path: &str) -> Option<http::request::Parts> {
     let mut request = http::Request::builder().method(call.method.as_str()).uri(path);
     if !call.host.is_empty() {
@@ -146,7 +153,8 @@ fn head(call: &Call, manager: &HttpManager, path: &str) -> Option<http::request:
     for (name, value) in &call.headers {
         request = request.header(name, value);
     }
-    Some(request.body(()).ok()?.into_parts().0)
+    let (mut parts, ()) = request.body(()).ok()?.into_parts();
+    manager.underscores.admit(&mut parts.headers).then_some(parts)
 }
 
 fn host(call: &Call, manager: &HttpManager) -> String {

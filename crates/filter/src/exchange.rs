@@ -1,9 +1,9 @@
 //! One request and its response, as filters see them.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use base::Address;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
@@ -34,14 +34,14 @@ pub struct Facts {
     /// The endpoint a filter asks for, before one is chosen.
     pub wanted: Option<Wanted>,
     /// The endpoint of the last attempt, from the response phases on.
-    pub upstream: Option<SocketAddr>,
+    pub upstream: Option<Address>,
 }
 
 /// An endpoint that a request belongs to, as one of a session does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// Where it is.
-    pub address: SocketAddr,
+    pub address: Address,
     /// What is answered where the cluster has it no longer; none to choose another.
     pub otherwise: Option<StatusCode>,
 }
@@ -73,9 +73,9 @@ pub struct Moment(pub Duration);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Where the connection comes from.
-    pub remote: SocketAddr,
+    pub remote: Address,
     /// Where it arrived.
-    pub local: SocketAddr,
+    pub local: Address,
 }
 
 /// A reply the mesh makes itself.

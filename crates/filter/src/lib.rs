@@ -13,7 +13,7 @@ mod registry;
 
 pub use chain::{Chain, ChainRun, Limits, Side, Step};
 pub use exchange::{Exchange, Facts, LocalReply, Moment, Peer, ReasonFlag, Wanted};
-pub use matcher::{HeaderMatch, Share, StringMatch, full_regex};
+pub use matcher::{HeaderMatch, Share, StringMatch, full_regex, scheme};
 pub use registry::{Built, FilterConfig, Make, Registry, kind};
 
 use std::fmt::Debug;

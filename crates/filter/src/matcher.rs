@@ -5,7 +5,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, StatusCode};
 use proto::envoy::config::route::v3::{HeaderMatcher, header_matcher::HeaderMatchSpecifier};
 use proto::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher, string_matcher::MatchPattern};
 use proto::envoy::r#type::v3::FractionalPercent;
@@ -101,7 +101,8 @@ fn regex_of(message: &RegexMatcher) -> Result<Regex, String> {
     full_regex(&message.regex)
 }
 
-/// A condition on one header of a request; `:method`, `:path`, `:authority` and `:scheme` count as headers.
+/// A condition on one header; `:method`, `:path`, `:authority` and `:scheme` of a request and `:status` of a response
+/// count as headers.
 #[derive(Clone, Debug)]
 pub struct HeaderMatch {
     name: Name,
@@ -117,6 +118,7 @@ enum Name {
     Method,
     Path,
     Scheme,
+    Status,
 }
 
 #[derive(Clone, Debug)]
@@ -138,6 +140,7 @@ impl HeaderMatch {
             ":method" => Name::Method,
             ":path" => Name::Path,
             ":scheme" => Name::Scheme,
+            ":status" => Name::Status,
             other => Name::Header(
                 HeaderName::try_from(other)
                     .map_err(|_| format!("{:?} is not a header name", message.name))?,
@@ -173,11 +176,12 @@ impl HeaderMatch {
         self.judge(self.value(request))
     }
 
-    /// The same for the headers of a response, which has none of a request line's.
-    pub fn matches_headers(&self, headers: &HeaderMap) -> bool {
+    /// The same for a response, which has none of a request line's.
+    pub fn matches_response(&self, status: StatusCode, headers: &HeaderMap) -> bool {
         match &self.name {
             Name::Header(name) => self.judge(joined(headers, name)),
-            _ => self.judge(None),
+            Name::Status => self.judge(Some(Cow::Borrowed(status.as_str().as_bytes()))),
+            Name::Authority | Name::Method | Name::Path | Name::Scheme => self.judge(None),
         }
     }
 
@@ -215,10 +219,18 @@ impl HeaderMatch {
             Name::Header(name) => return joined(&request.headers, name),
             Name::Method => request.method.as_str().as_bytes(),
             Name::Path => request.uri.path_and_query().map_or("/", |path| path.as_str()).as_bytes(),
-            Name::Scheme => request.uri.scheme_str().unwrap_or("http").as_bytes(),
+            Name::Scheme => scheme(request).as_bytes(),
+            Name::Status => return None,
         };
         Some(Cow::Borrowed(text))
     }
+}
+
+/// The scheme of a request: as HTTP/2 says it, else as whoever took it over HTTP/1 has noted it.
+pub fn scheme(request: &http::request::Parts) -> &str {
+    let noted = request.headers.get("x-forwarded-proto").and_then(|scheme| scheme.to_str().ok());
+    let noted = noted.filter(|scheme| matches!(*scheme, "http" | "https"));
+    request.uri.scheme_str().or(noted).unwrap_or("http")
 }
 
 /// All headers of one name as one value, joined by commas.

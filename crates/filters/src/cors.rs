@@ -85,19 +85,18 @@ impl Policy {
         self.origins.iter().any(|allowed| allowed.matches(b"*") || allowed.matches(origin))
     }
 
-    /// The answer to a preflight; an origin that is not allowed gets one that allows nothing.
+    /// The answer to a preflight; an origin that is not allowed gets one that does not name it.
     fn preflight(&self, x: &Exchange, origin: Option<&HeaderValue>) -> LocalReply {
         // Envoy's filter sends it by itself: what the route does to response headers is not done to it.
         let mut reply = LocalReply::text(StatusCode::OK, Bytes::new(), "cors_response").untouched();
-        let Some(origin) = origin else { return reply };
         let yes = || Some(HeaderValue::from_static("true"));
         let asks = x.request.headers.get(ASKS_PRIVATE_NETWORK).is_some_and(|asks| asks.as_bytes() == b"true");
         let all = [
-            (ACCESS_CONTROL_ALLOW_ORIGIN, Some(origin.clone())),
+            (ACCESS_CONTROL_ALLOW_ORIGIN, origin.cloned()),
             (ACCESS_CONTROL_ALLOW_CREDENTIALS, yes().filter(|_| self.credentials)),
             (ACCESS_CONTROL_ALLOW_METHODS, self.methods.clone()),
             (ACCESS_CONTROL_ALLOW_HEADERS, self.headers.clone()),
-            (ACCESS_CONTROL_EXPOSE_HEADERS, self.exposed.clone()),
+            (ACCESS_CONTROL_EXPOSE_HEADERS, self.exposed.clone().filter(|_| origin.is_some())),
             (ACCESS_CONTROL_MAX_AGE, self.max_age.clone()),
             (PRIVATE_NETWORK, yes().filter(|_| asks && self.private_network)),
         ];

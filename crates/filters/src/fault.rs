@@ -1,8 +1,8 @@
 //! `envoy.filters.http.fault`: delays and aborts a share of the requests.
 //!
 //! A route's configuration takes the place of the listener's. The delay comes first; the abort is drawn for when it
-//! is over. An abort with a gRPC status answers a gRPC call with that status (in a head without a body), any other
-//! request with the HTTP status nearest to it.
+//! is over. An abort with a gRPC status answers a gRPC call with that status (in a head without a body), and any other
+//! request, as Envoy does, with 200.
 
 #[cfg(test)]
 mod tests;
@@ -117,7 +117,7 @@ fn delay_of(message: &FaultDelay) -> Result<Option<(Share, Duration)>, String> {
 fn abort_of(message: &FaultAbort) -> Result<Option<(Share, Abort)>, String> {
     let (status, grpc) = match &message.error_type {
         Some(ErrorType::HttpStatus(status)) => (*status, None),
-        Some(ErrorType::GrpcStatus(status)) => (http_status(*status), Some(*status)),
+        Some(ErrorType::GrpcStatus(status)) => (200, Some(*status)),
         Some(ErrorType::HeaderAbort(_)) => return Err("header_abort is not supported".into()),
         None => return Err("http_status is missing".into()),
     };
@@ -132,40 +132,14 @@ fn abort_of(message: &FaultAbort) -> Result<Option<(Share, Abort)>, String> {
     Ok(Some((share, Abort { status, grpc, body })).filter(|(share, _)| *share > Share::NONE))
 }
 
-/// The HTTP status nearest to one of gRPC.
-fn http_status(grpc: u32) -> u32 {
-    match grpc {
-        0 => 200,
-        1 => 499,
-        3 | 9 | 11 => 400,
-        4 => 504,
-        5 => 404,
-        6 | 10 => 409,
-        7 => 403,
-        8 => 429,
-        12 => 501,
-        14 => 503,
-        16 => 401,
-        _ => 500,
-    }
-}
-
 impl Abort {
     fn reply(&self, x: &Exchange) -> LocalReply {
         let kind = x.request.headers.get(CONTENT_TYPE);
         let is_grpc = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-        let reply = match self.grpc {
-            Some(status) if is_grpc => {
-                let mut reply = LocalReply::text(StatusCode::OK, Bytes::new(), DETAILS);
-                reply.headers = vec![
-                    (CONTENT_TYPE, HeaderValue::from_static("application/grpc")),
-                    (HeaderName::from_static("grpc-status"), HeaderValue::from(status)),
-                    (HeaderName::from_static("grpc-message"), HeaderValue::from_static(BODY)),
-                ];
-                reply
-            }
-            _ => LocalReply::text(self.status, self.body.clone(), Cow::Borrowed(DETAILS)),
-        };
+        let mut reply = LocalReply::text(self.status, self.body.clone(), Cow::Borrowed(DETAILS));
+        if let Some(status) = self.grpc.filter(|_| is_grpc) {
+            reply.headers.push((HeaderName::from_static("grpc-status"), HeaderValue::from(status)));
+        }
         reply.flagged(ReasonFlag::FaultInjected)
     }
 }

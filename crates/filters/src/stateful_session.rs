@@ -7,9 +7,9 @@
 mod tests;
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
+use base::Address;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use filter::{Built, Exchange, Filter, FilterConfig, Phases, Session, Verdict, Wanted};
@@ -143,7 +143,7 @@ impl Place {
     }
 
     /// The address a request brings.
-    fn address(&self, x: &Exchange) -> Option<SocketAddr> {
+    fn address(&self, x: &Exchange) -> Option<Address> {
         match self {
             Self::Cookie { name, .. } => {
                 let bytes = STANDARD.decode(cookie(&x.request.headers, name)?).ok()?;
@@ -161,7 +161,7 @@ impl Place {
     }
 
     /// Tells the client an address.
-    fn tell(&self, address: SocketAddr, now: u64, headers: &mut HeaderMap) {
+    fn tell(&self, address: &Address, now: u64, headers: &mut HeaderMap) {
         match self {
             Self::Cookie { name, ttl, tail, .. } => {
                 let expires = if *ttl > 0 { now.saturating_add(*ttl) } else { 0 };
@@ -198,7 +198,7 @@ impl Kept {
         proto::Message::encode_to_vec(self)
     }
 
-    fn address(&self, now: u64) -> Option<SocketAddr> {
+    fn address(&self, now: u64) -> Option<Address> {
         let is_over = self.expires != 0 && self.expires < now;
         self.address.parse().ok().filter(|_| !is_over)
     }
@@ -232,7 +232,7 @@ struct Member {
     rule: Arc<Rule>,
     is_concerned: bool,
     /// The address the client said.
-    said: Option<SocketAddr>,
+    said: Option<Address>,
 }
 
 impl Session for Member {
@@ -241,14 +241,15 @@ impl Session for Member {
         if self.is_concerned {
             self.said = self.rule.place.address(x);
             let otherwise = self.rule.otherwise;
-            x.facts.wanted = self.said.map(|address| Wanted { address, otherwise });
+            x.facts.wanted = self.said.clone().map(|address| Wanted { address, otherwise });
         }
         Verdict::Continue
     }
 
     fn response_head(&mut self, x: &mut Exchange) -> Verdict {
-        if let (true, Some(upstream), Some(response)) = (self.is_concerned, x.facts.upstream, &mut x.response)
-            && self.said != Some(upstream)
+        if let (true, Some(upstream), Some(response)) =
+            (self.is_concerned, &x.facts.upstream, &mut x.response)
+            && self.said.as_ref() != Some(upstream)
         {
             self.rule.place.tell(upstream, x.facts.began.0.as_secs(), &mut response.headers);
         }

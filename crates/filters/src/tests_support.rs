@@ -21,8 +21,8 @@ pub(crate) fn exchange(method: &str, headers: &[(&'static str, &'static str)]) -
     for (name, value) in headers {
         request.headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
-    let address = SocketAddr::from(([127, 0, 0, 1], 1));
-    let facts = Facts::new(Moment::default(), Peer { remote: address, local: address }, 1);
+    let address = base::Address::Ip(SocketAddr::from(([127, 0, 0, 1], 1)));
+    let facts = Facts::new(Moment::default(), Peer { remote: address.clone(), local: address }, 1);
     Exchange { request, response: None, facts }
 }
 

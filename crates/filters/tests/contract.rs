@@ -100,11 +100,11 @@ fn chain() -> Chain {
 
 fn exchange(user: &'static str) -> Exchange {
     let request = http::Request::post("/").header("end-user", user).header("accept-encoding", "gzip");
-    let address = "127.0.0.1:1".parse().unwrap();
+    let address: base::Address = "127.0.0.1:1".parse().unwrap();
     Exchange {
         request: request.body(()).unwrap().into_parts().0,
         response: None,
-        facts: Facts::new(Moment::default(), Peer { remote: address, local: address }, 7),
+        facts: Facts::new(Moment::default(), Peer { remote: address.clone(), local: address }, 7),
     }
 }
 

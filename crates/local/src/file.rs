@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use base::{Issue, Labels, Place, Severity};
 
+use crate::ready::Pace;
 use crate::workload::{Program, Readiness, Restart, Role, Sidecar, Workload};
 
 #[cfg(test)]
@@ -120,6 +122,11 @@ enum Port {
 struct Probe {
     http_get: Option<HttpGet>,
     tcp_socket: Option<TcpSocket>,
+    initial_delay_seconds: Option<u32>,
+    period_seconds: Option<u32>,
+    timeout_seconds: Option<u32>,
+    success_threshold: Option<u32>,
+    failure_threshold: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -248,6 +255,7 @@ impl WorkloadEntry {
             ports: self.ports.iter().map(|port| port.served()).collect(),
             listens: self.ports.iter().filter_map(|port| port.moved()).collect(),
             locality: self.locality,
+            pace: self.readiness.as_ref().map(Probe::pace).unwrap_or_default(),
             readiness: self.readiness.map(Probe::into_readiness),
             restart: match self.restart {
                 RestartPolicy::Always => Restart::Always,
@@ -287,6 +295,30 @@ impl Port {
 }
 
 impl Probe {
+    /// How often is asked, by Kubernetes' names and defaults.
+    fn pace(&self) -> Pace {
+        let usual = Pace::default();
+        let seconds = |of: Option<u32>, usual| of.map_or(usual, |of| Duration::from_secs(of.into()));
+        Pace {
+            initial_delay: seconds(self.initial_delay_seconds, usual.initial_delay),
+            period: seconds(self.period_seconds, usual.period),
+            timeout: seconds(self.timeout_seconds, usual.timeout),
+            failures: self.failure_threshold.unwrap_or(usual.failures),
+            successes: self.success_threshold.unwrap_or(usual.successes),
+        }
+    }
+
+    /// The first field that is 0 and must not be, by its name.
+    fn nothing(&self) -> Option<&'static str> {
+        let all = [
+            ("periodSeconds", self.period_seconds),
+            ("timeoutSeconds", self.timeout_seconds),
+            ("successThreshold", self.success_threshold),
+            ("failureThreshold", self.failure_threshold),
+        ];
+        all.into_iter().find(|(_, value)| *value == Some(0)).map(|(name, _)| name)
+    }
+
     fn into_readiness(self) -> Readiness {
         match (self.http_get, self.tcp_socket) {
             (Some(get), _) => Readiness::Http(get.port, get.path),
@@ -352,6 +384,9 @@ impl Findings<'_> {
         let probe = entry.readiness.as_ref();
         if probe.is_some_and(|probe| probe.http_get.is_some() == probe.tcp_socket.is_some()) {
             self.wrong(&format!("{path}.readiness"), "write either httpGet or tcpSocket".to_owned());
+        }
+        if let Some(name) = probe.and_then(Probe::nothing) {
+            self.wrong(&format!("{path}.readiness.{name}"), "write 1 or more".to_owned());
         }
     }
 }

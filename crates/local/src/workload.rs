@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use base::{Digest, Labels};
 
+use crate::ready::Pace;
+
 /// The letters Kubernetes makes the ends of pod names of: none that form words or look alike.
 const SUFFIX_LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
@@ -38,7 +40,7 @@ pub struct Program {
 /// When a workload's program counts as ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// Once a GET of the path on this port is answered with 200.
+    /// Once a GET of the path on this port is answered with a status from 200 to 399.
     Http(u16, String),
     /// As soon as it has been started.
     Started,
@@ -103,6 +105,8 @@ pub struct Workload {
     pub locality: String,
     /// When its program is ready; once its first port accepts connections where absent.
     pub readiness: Option<Readiness>,
+    /// How often its program is asked for that.
+    pub pace: Pace,
     /// Whether its processes are started again.
     pub restart: Restart,
     /// What it is.

@@ -1,6 +1,6 @@
 //! The local addresses of services: each has a slot, which it keeps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base::Host;
 
@@ -14,35 +14,25 @@ pub(crate) fn assign<'a>(
     hosts: impl Iterator<Item = &'a Host>,
 ) -> (BTreeMap<Host, u8>, Vec<Host>) {
     let mut slots = previous.clone();
+    let hosts: BTreeSet<&Host> = hosts.collect();
+    let used: BTreeSet<u8> = slots.values().copied().collect();
+    let free: Vec<u8> = SLOTS.filter(|slot| !used.contains(slot)).collect();
+    let gone: Vec<Host> = slots.keys().filter(|host| !hosts.contains(host)).cloned().collect();
+    let (mut free, mut gone) = (free.into_iter(), gone.into_iter());
     let mut left_out = Vec::new();
-    let hosts: Vec<&Host> = hosts.collect();
-    for host in &hosts {
-        if slots.contains_key(*host) {
+    for host in hosts {
+        if slots.contains_key(host) {
             continue;
         }
-        let free = lowest_free(&slots).or_else(|| reclaim(&mut slots, &hosts));
-        match free {
+        // A slot is taken back from a host that is gone only when there is no other.
+        match free.next().or_else(|| slots.remove(&gone.next()?)) {
             Some(slot) => {
-                slots.insert((*host).clone(), slot);
+                slots.insert(host.clone(), slot);
             }
-            None => left_out.push((*host).clone()),
+            None => left_out.push(host.clone()),
         }
     }
     (slots, left_out)
-}
-
-fn lowest_free(slots: &BTreeMap<Host, u8>) -> Option<u8> {
-    let mut used = [false; 256];
-    for slot in slots.values() {
-        used[usize::from(*slot)] = true;
-    }
-    SLOTS.into_iter().find(|slot| !used[usize::from(*slot)])
-}
-
-/// Takes a slot back from the first host that is gone.
-fn reclaim(slots: &mut BTreeMap<Host, u8>, hosts: &[&Host]) -> Option<u8> {
-    let gone = slots.keys().find(|host| !hosts.contains(host))?.clone();
-    slots.remove(&gone)
 }
 
 #[cfg(test)]

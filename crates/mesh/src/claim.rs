@@ -9,7 +9,7 @@ use crate::destination_rule;
 use crate::virtual_service::Bound;
 
 /// VirtualServices for sidecars (indices), by each host they claim, the one that decides first.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Claims(BTreeMap<Host, Vec<usize>>);
 
 impl Claims {

@@ -38,7 +38,7 @@ pub(crate) fn of(
         // A sidecar that waited for a credential it cannot have would not begin to work at all.
         return Wanted::Unknown;
     }
-    let resolves_client_names = matches!(discovery, Discovery::DynamicForward);
+    let resolves_client_names = matches!(discovery, Discovery::DynamicForward(_));
     Wanted::Secured(Box::new(written(tls, &service.subject_alt_names, resolves_client_names)))
 }
 

@@ -12,12 +12,13 @@ use crate::destination_rule::Policy;
 use crate::endpoint::{Members, Position};
 use crate::port::Port;
 use crate::proxy::{Interception, Proxy};
+use crate::scope::Import;
 use crate::service::{Resolution, Service};
 use crate::site::Site;
-use crate::slice::{Balance, Cluster, Discovery, Dns, DnsFamily, Endpoint, EndpointGroup, Upstream};
+use crate::slice::{Balance, Cluster, Discovery, Dns, Endpoint, EndpointGroup, Upstream};
 use crate::state::State;
 use crate::vantage::cluster_name;
-use crate::{client_tls, policy, server};
+use crate::{client_tls, policy, server, stat_name};
 
 /// Takes nothing.
 pub(crate) const BLACK_HOLE: &str = "BlackHoleCluster";
@@ -34,17 +35,34 @@ const INBOUND_SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6));
 /// The same where there are no addresses of that family.
 const INBOUND_SOURCE_6: IpAddr = IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6));
 
+/// The workloads behind clusters, by the clusters' names.
+pub(crate) type Behind = BTreeMap<String, Arc<Members>>;
+
 /// Every cluster of a proxy but those towards its own workload, and the workloads behind those that use EDS.
-pub(crate) fn clusters(site: Site<'_>) -> (Vec<Arc<Cluster>>, BTreeMap<String, Members>) {
+pub(crate) fn clusters(site: Site<'_>) -> (Vec<Arc<Cluster>>, Behind) {
     let Site { state, proxy, scope } = site;
     let mut all = vec![fixed(state, BLACK_HOLE, Discovery::Static(Vec::new()))];
     if !proxy.is_gateway() {
         all.extend(passthrough(state, proxy));
     }
+    let buffer_limit = site.connections().cluster_per_connection_buffer_limit_bytes;
+    all.iter_mut().for_each(|cluster| cluster.buffer_limit = buffer_limit);
+    let mut all: Vec<_> = all.into_iter().map(Arc::new).collect();
+    let (more, members) = of_services(site, scope.services.iter());
+    all.extend(more);
+    (all, members)
+}
+
+/// The clusters of some of the services a proxy may reach, and the workloads behind those that use EDS.
+pub(crate) fn of_services<'a>(
+    site: Site<'_>,
+    services: impl Iterator<Item = &'a Import>,
+) -> (Vec<Arc<Cluster>>, Behind) {
+    let Site { state, proxy, .. } = site;
     let position = Arc::new(Position::of(state, proxy));
     let by_name = server::by_name(state, proxy);
-    let mut members = BTreeMap::new();
-    for import in scope.services.iter() {
+    let (mut all, mut members) = (Vec::new(), Behind::new());
+    for import in services {
         let rule = policy::rule(state, proxy, &import.service);
         let is_passed_on = !import.service.is_external
             && by_name.iter().any(|served| server::exposes(served, &import.service.host));
@@ -67,14 +85,14 @@ pub(crate) fn clusters(site: Site<'_>) -> (Vec<Arc<Cluster>>, BTreeMap<String, M
                 let usual = outbound(site, port, part, &behind).map(|cluster| (cluster, behind));
                 for (cluster, behind) in usual.into_iter().chain(asked) {
                     if cluster.discovery == Discovery::Eds {
-                        members.insert(cluster.name.clone(), behind);
+                        members.insert(cluster.name.clone(), Arc::new(behind));
                     }
-                    all.push(cluster);
+                    all.push(Arc::new(cluster));
                 }
             }
         }
     }
-    (all.into_iter().map(Arc::new).collect(), members)
+    (all, members)
 }
 
 /// The whole of a service, or one of its subsets.
@@ -110,12 +128,13 @@ fn outbound(site: Site<'_>, port: &Port, part: &Part<'_>, behind: &Members) -> O
     let discovery = discovery(site, port, part, behind)?;
     let (_, localities) = part.policy.spread(service, traffic);
     let is_chosen_here =
-        !matches!(discovery, Discovery::OriginalDestination { .. } | Discovery::DynamicForward);
+        !matches!(discovery, Discovery::OriginalDestination { .. } | Discovery::DynamicForward(_));
     let balancer = part.policy.load_balancer.as_ref();
     let algorithm = balancer.and_then(|balancer| balancer.algorithm.clone());
     let limits = part.policy.limits(traffic);
     let mut cluster = Cluster {
         name: cluster_name(port.number, part.subset, &service.host),
+        stat_name: stat_name::outbound(state, service, port, part.subset),
         upstream: part.policy.upstream(port.protocol, proxy, traffic),
         balance: Balance {
             algorithm: is_chosen_here.then(|| algorithm.unwrap_or(Algorithm::LeastRequest)),
@@ -124,6 +143,7 @@ fn outbound(site: Site<'_>, port: &Port, part: &Part<'_>, behind: &Members) -> O
             keeps_sessions: service.session.is_some(),
         },
         pool: limits,
+        buffer_limit: site.connections().cluster_per_connection_buffer_limit_bytes,
         retry_budget: part.policy.retry_budget,
         outliers: part.policy.outliers.clone().or_else(|| traffic.outliers.clone()),
         tls: None,
@@ -151,8 +171,9 @@ fn discovery(site: Site<'_>, port: &Port, part: &Part<'_>, behind: &Members) -> 
     if algorithm == Some(&Algorithm::Passthrough) {
         return Some(Discovery::OriginalDestination { port: None });
     }
-    let dns = Dns { refresh: state.settings.traffic.dns_refresh, family: family(proxy) };
-    let resolved = || Some(behind.groups()).filter(|groups| !groups.is_empty());
+    let dns = Dns { refresh: state.settings.traffic.dns_refresh, family: proxy.dns_family() };
+    // Where the mesh's shares leave nothing of it here, it is there all the same.
+    let resolved = || (!behind.is_empty()).then(|| behind.groups());
     match service.resolution {
         Resolution::Known => Some(Discovery::Eds),
         Resolution::Dns => Some(Discovery::StrictDns(resolved()?, dns)),
@@ -163,7 +184,7 @@ fn discovery(site: Site<'_>, port: &Port, part: &Part<'_>, behind: &Members) -> 
         }),
         Resolution::DnsOfClient => {
             let tells_its_name = port.protocol.is_http() || port.protocol == Protocol::Tls;
-            tells_its_name.then_some(Discovery::DynamicForward)
+            tells_its_name.then_some(Discovery::DynamicForward(proxy.dns_family()))
         }
         Resolution::Headless | Resolution::OfClient => Some(of_client(service, port, proxy)),
     }
@@ -171,17 +192,6 @@ fn discovery(site: Site<'_>, port: &Port, part: &Part<'_>, behind: &Members) -> 
 
 fn count(groups: &[EndpointGroup]) -> usize {
     groups.iter().map(|group| group.endpoints.len()).sum()
-}
-
-/// Which addresses a proxy can use. One of a local mesh has whatever the machine has.
-fn family(proxy: &Proxy) -> DnsFamily {
-    if proxy.local.is_some() {
-        DnsFamily::V4First
-    } else if proxy.addresses.iter().all(IpAddr::is_ipv6) {
-        DnsFamily::V6
-    } else {
-        DnsFamily::V4
-    }
 }
 
 /// Where clients choose the endpoint: they have, if their connection was captured.
@@ -194,21 +204,13 @@ fn of_client(service: &Service, port: &Port, proxy: &Proxy) -> Discovery {
     } else if proxy.local.is_some() && service.resolution == Resolution::OfClient {
         // Nothing is captured, so where a connection goes is told by the name a request, a tunnel or a TLS client
         // asks for; or by the address the service is known to have.
-        match goes_by_name(service, port, proxy) {
-            true => Discovery::DynamicForward,
+        match service.goes_by_name(port, proxy) {
+            true => Discovery::DynamicForward(proxy.dns_family()),
             false => Discovery::Static(vec![own_addresses(service, port)]),
         }
     } else {
         Discovery::Eds
     }
-}
-
-/// Whether a service whose clients choose the endpoint is reached by its name: where nothing is captured and the
-/// address does not say it all.
-pub(crate) fn goes_by_name(service: &Service, port: &Port, proxy: &Proxy) -> bool {
-    service.resolution == Resolution::OfClient
-        && proxy.local.is_some()
-        && (port.protocol.is_http() || service.virtual_ips().next().is_none())
 }
 
 /// The addresses a service is known by, as endpoints.
@@ -235,6 +237,8 @@ fn by_sni(site: Site<'_>, port: &Port, part: &Part<'_>, behind: &Members) -> Opt
     let plain = Part { subset: part.subset, labels: part.labels, policy };
     let mut cluster = outbound(site, port, &plain, behind)?;
     cluster.name = sni_name(port.number, part.subset, &behind.service.host);
+    // Its numbers are not those of calls that end TLS here.
+    cluster.stat_name = None;
     Some(cluster)
 }
 
@@ -244,6 +248,7 @@ pub(crate) fn fixed(state: &State, name: &str, discovery: Discovery) -> Cluster 
     let limits = Policy::default().limits(&crate::settings::Traffic { pool: None, ..traffic.clone() });
     Cluster {
         name: name.to_owned(),
+        stat_name: None,
         upstream: if matches!(discovery, Discovery::Static(_)) {
             Upstream::Tcp
         } else {
@@ -252,6 +257,7 @@ pub(crate) fn fixed(state: &State, name: &str, discovery: Discovery) -> Cluster 
         discovery,
         balance: Balance::default(),
         pool: limits,
+        buffer_limit: None,
         retry_budget: None,
         outliers: None,
         tls: None,
@@ -270,7 +276,7 @@ pub(crate) fn inbound_source(proxy: &Proxy) -> IpAddr {
 }
 
 fn passthrough(state: &State, proxy: &Proxy) -> Vec<Cluster> {
-    let by_name = |name| fixed(state, name, Discovery::DynamicForward);
+    let by_name = |name| fixed(state, name, Discovery::DynamicForward(proxy.dns_family()));
     let mut all = Vec::new();
     if state.settings.outbound == OutboundMode::AllowAnyDynamicDns {
         let mut unknown = by_name(BY_NAME);

@@ -36,7 +36,7 @@ impl Position {
     /// Where a proxy is: as it says, else as its labels do, else where its workload is known to be.
     pub(crate) fn of(state: &State, proxy: &Proxy) -> Self {
         let own = || {
-            let services = state.services.around(&proxy.addresses, &proxy.namespace);
+            let services = state.services.around(proxy);
             let instances = services.into_iter().flat_map(|service| &service.instances);
             let is_own =
                 |instance: &&Instance| instance.address.parse().is_ok_and(|ip| proxy.addresses.contains(&ip));
@@ -69,16 +69,22 @@ impl Position {
 }
 
 impl Members {
-    /// The endpoints, in the order in which they are used.
+    /// The endpoints of a cluster of names, in the order in which they are used: Unix sockets have none, and no proxy
+    /// takes them there.
     pub(crate) fn groups(&self) -> Vec<EndpointGroup> {
-        self.spread(self.instances())
+        self.spread(self.instances().filter(|instance| !instance.is_pipe()))
+    }
+
+    /// Whether a cluster of names has no endpoint, however they are spread.
+    pub(crate) fn is_empty(&self) -> bool {
+        let mut named = self.instances().filter(|instance| !instance.is_pipe());
+        !named.any(|instance| placed(instance, self.port).is_some())
     }
 
     /// The endpoints that EDS carries: addresses only, so a workload known by name alone is left out.
     pub(crate) fn known(&self) -> Vec<EndpointGroup> {
-        let is_address = |instance: &&Instance| {
-            instance.address.starts_with("unix://") || instance.address.parse::<IpAddr>().is_ok()
-        };
+        let is_address =
+            |instance: &&Instance| instance.is_pipe() || instance.address.parse::<IpAddr>().is_ok();
         self.spread(self.instances().filter(is_address))
     }
 
@@ -97,10 +103,9 @@ impl Members {
 }
 
 fn placed(instance: &Instance, port: u16) -> Option<Placed<'_>> {
-    let is_socket = instance.address.starts_with("unix://");
     let endpoint = Endpoint {
         address: instance.address.clone(),
-        port: instance.ports.get(&port).copied().filter(|port| *port != 0 || is_socket)?,
+        port: instance.ports.get(&port).copied().filter(|port| *port != 0 || instance.is_pipe())?,
         weight: instance.weight,
         drains: instance.drains,
         workload: instance.workload.clone(),

@@ -2,25 +2,46 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use api::Bind;
 use base::Protocol;
 
 use crate::slice::{Chain, ChainMatch, Terminal};
 
 /// An address to listen on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum At {
     /// Whatever address a connection is for.
     Any,
     /// This one.
     Ip(IpAddr),
+    /// A Unix socket.
+    Pipe(Arc<str>),
 }
 
-/// An address and port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+impl From<Bind> for At {
+    fn from(bind: Bind) -> Self {
+        match bind {
+            Bind::Ip(ip) => Self::Ip(ip),
+            Bind::Pipe(path) => Self::Pipe(path),
+        }
+    }
+}
+
+/// An address and port; of a Unix socket the port is 0.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     pub(crate) at: At,
     pub(crate) port: u16,
+}
+
+impl Place {
+    /// Where a port is listened on; a Unix socket has no number.
+    pub(crate) fn new(at: At, port: u16) -> Self {
+        let port = if matches!(at, At::Pipe(_)) { 0 } else { port };
+        Self { at, port }
+    }
 }
 
 /// What a service wants of a place.

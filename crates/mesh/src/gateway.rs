@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use api::Bind;
 use api::tls::ServerTlsMode;
 use api::virtual_service::GatewayRef;
-use base::{Host, Protocol};
+use base::{Address, Host, Protocol};
 
 use crate::cluster::sni_name;
 use crate::server::{self, Kind, Place, Served};
@@ -70,14 +71,14 @@ struct Draft<'a> {
 
 impl Draft<'_> {
     fn name(&self) -> String {
-        let named = self.place.bind.map_or_else(|| "0.0.0.0".to_owned(), |ip| ip.to_string());
+        let named = self.place.bind.as_ref().map_or_else(|| "0.0.0.0".to_owned(), Bind::to_string);
         format!("{named}_{}", self.place.port)
     }
 
     /// Requests without TLS: one chain, one table of routes for every server.
     fn http(&mut self, servers: &[Served<'_>]) {
-        let name = match self.place.bind {
-            Some(ip) => format!("http.{}.{ip}", self.place.port),
+        let name = match &self.place.bind {
+            Some(bind) => format!("http.{}.{bind}", self.place.port),
             None => format!("http.{}", self.place.port),
         };
         self.routes.push(self.table(&name, self.hosts(servers, self.place.port)));
@@ -127,7 +128,7 @@ impl Draft<'_> {
 
     /// Requests inside TLS that ends here: each server has a certificate and a table of its own.
     fn https(&mut self, served: &Served<'_>, all: &[Served<'_>]) {
-        let name = served.https_routes(self.place.bind);
+        let name = served.https_routes(self.place.bind.as_ref());
         let number = served.server.port.number;
         let mut hosts = self.hosts(std::slice::from_ref(served), number);
         refuse_misdirected(&mut hosts, served, all);
@@ -293,10 +294,14 @@ impl Draft<'_> {
     }
 
     fn listener(self, servers: &[Served<'_>]) -> Listener {
-        let proxy = self.site.proxy;
+        let port = self.place.port;
         Listener {
             name: self.name(),
-            address: SocketAddr::new(self.place.bind.unwrap_or(proxy.gateway_bind), self.place.port),
+            address: match &self.place.bind {
+                Some(Bind::Pipe(path)) => Address::Pipe(Arc::clone(path)),
+                Some(Bind::Ip(ip)) => SocketAddr::new(*ip, port).into(),
+                None => SocketAddr::new(self.site.proxy.gateway_bind, port).into(),
+            },
             additional: Vec::new(),
             arrival: Arrival::Bound,
             manner: self.site.manner(),

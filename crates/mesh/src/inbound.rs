@@ -7,17 +7,17 @@ use std::sync::Arc;
 use api::connection_pool::ConnectionPool;
 use api::mesh_config::InboundMode;
 use api::sidecar::{CaptureMode, DefaultEndpoint, Ingress};
-use base::{Origin, Protocol};
+use base::{Address, Origin, Protocol};
 
 use crate::cluster::{self, BLACK_HOLE, INBOUND_PASSTHROUGH};
 use crate::proxy::Interception;
 use crate::site::Site;
 use crate::slice::{
     Arrival, Chain, ChainMatch, Cluster, Discovery, Endpoint, EndpointGroup, Http, Listener, Route,
-    RouteSlice, RouteSource, ServerTls, ServiceName, Side, Sniffing, Tcp, Terminal, VirtualHost,
+    RouteSlice, RouteSource, ServerTls, ServiceName, Side, Sniffing, Tcp, Terminal, Upstream, VirtualHost,
 };
 use crate::state::Own;
-use crate::{policy, server_tls};
+use crate::{policy, server_tls, stat_name};
 
 /// The listeners towards a proxy's workload.
 pub(crate) fn listeners(site: Site<'_>) -> Vec<Listener> {
@@ -56,12 +56,14 @@ struct Gate {
     /// Whether the address is listened on, rather than captured.
     is_bound: bool,
     /// Where the workload itself listens; None is where the connection was made to.
-    endpoint: Option<SocketAddr>,
+    endpoint: Option<Address>,
     /// TLS that ends here.
     tls: Option<ServerTls>,
     /// The limits of connections to it.
     pool: ConnectionPool,
     services: Vec<ServiceName>,
+    /// The name under which its numbers are kept; None is the cluster's own.
+    stat_name: Option<String>,
     origin: Option<Origin>,
 }
 
@@ -110,28 +112,28 @@ fn of_services(site: Site<'_>, target: u16, own: &[Own]) -> Option<Gate> {
         host: first.service.host.to_string(),
         ip: site.proxy.local.map_or(site.any(), |local| local.sidecar().into()),
         is_bound: !site.is_captured(),
-        endpoint: program(site, target).or(endpoint),
+        endpoint: program(site, target).or(endpoint).map(Address::Ip),
         tls: None,
         pool: pool(site, None, own),
         services: names(own),
+        stat_name: stat_name::inbound(site.state, first),
         origin: Some(first.service.origin.clone()),
     })
 }
 
 fn of_ingress(site: Site<'_>, ingress: &Ingress, own: &[Own], host: &str, origin: Origin) -> Gate {
     let number = ingress.port.number;
-    let endpoint = match ingress.default_endpoint {
-        _ if site.proxy.local.is_some() => {
-            let port = match ingress.default_endpoint {
-                Some(DefaultEndpoint::Instance(port)) => port,
-                Some(DefaultEndpoint::Loopback(address)) => address.port(),
-                None => number,
-            };
-            program(site, port)
+    let at = |port, elsewhere| match site.proxy.local {
+        Some(_) => program(site, port),
+        None => elsewhere,
+    };
+    let endpoint = match &ingress.default_endpoint {
+        Some(DefaultEndpoint::Pipe(path)) => Some(Address::Pipe(Arc::clone(path))),
+        Some(DefaultEndpoint::Instance(port)) => {
+            at(*port, Some(SocketAddr::new(site.proxy.id.ip, *port))).map(Address::Ip)
         }
-        Some(DefaultEndpoint::Instance(port)) => Some(SocketAddr::new(site.proxy.id.ip, port)),
-        Some(DefaultEndpoint::Loopback(address)) => Some(address),
-        None => None,
+        Some(DefaultEndpoint::Loopback(address)) => at(address.port(), Some(*address)).map(Address::Ip),
+        None => at(number, None).map(Address::Ip),
     };
     let tls = ingress.tls.as_ref().map(server_tls::settings);
     let own_ip = site.proxy.local.map_or(site.proxy.id.ip, |local| local.sidecar().into());
@@ -155,6 +157,7 @@ fn of_ingress(site: Site<'_>, ingress: &Ingress, own: &[Own], host: &str, origin
         tls,
         pool: pool(site, ingress.connection_pool.as_ref(), own),
         services: names(own),
+        stat_name: own.first().and_then(|own| stat_name::inbound(site.state, own)),
         origin: Some(origin),
     }
 }
@@ -195,15 +198,21 @@ impl Gate {
     }
 
     fn cluster(self, site: Site<'_>) -> Cluster {
+        let is_original = self.endpoint.is_none();
         let discovery = match self.endpoint {
-            Some(address) => Discovery::Static(vec![only(address)]),
+            Some(address) => Discovery::Static(vec![only(&address)]),
             None => Discovery::OriginalDestination { port: None },
         };
-        let source = self.endpoint.is_none().then(|| cluster::inbound_source(site.proxy));
+        let source = is_original.then(|| cluster::inbound_source(site.proxy));
         let mut cluster = cluster::fixed(site.state, &inbound_name(self.target), discovery);
         cluster.source = source;
-        cluster.upstream = policy::upstream(self.protocol);
+        cluster.upstream = match self.pool.http.uses_client_protocol {
+            true => Upstream::Downstream,
+            false => policy::upstream(self.protocol),
+        };
         cluster.pool = self.pool;
+        cluster.stat_name = self.stat_name;
+        cluster.buffer_limit = site.connections().cluster_per_connection_buffer_limit_bytes;
         cluster.services = self.services;
         cluster.origin = self.origin;
         cluster
@@ -222,7 +231,8 @@ impl Gate {
             origin: self.origin.clone(),
         };
         let port = ChainMatch { is_tls: self.tls.is_some(), ..port.clone() };
-        let tcp = chain(port.clone(), Terminal::Tcp(Tcp::to(&cluster)));
+        let tcp = Tcp::to(&cluster).counted_as(self.stat_name.clone());
+        let tcp = chain(port.clone(), Terminal::Tcp(tcp));
         let is_http = self.protocol == Protocol::Auto;
         if !self.protocol.is_http() && !is_http {
             return (vec![tcp], None);
@@ -246,14 +256,12 @@ impl Gate {
 }
 
 /// One endpoint by its address.
-fn only(address: SocketAddr) -> EndpointGroup {
-    let endpoint = Endpoint {
-        address: address.ip().to_string(),
-        port: address.port(),
-        weight: 1,
-        drains: false,
-        workload: String::new(),
+fn only(address: &Address) -> EndpointGroup {
+    let (address, port) = match address {
+        Address::Ip(address) => (address.ip().to_string(), address.port()),
+        Address::Pipe(path) => (format!("unix://{path}"), 0),
     };
+    let endpoint = Endpoint { address, port, weight: 1, drains: false, workload: String::new() };
     EndpointGroup { locality: String::new(), priority: 0, weight: 1, endpoints: vec![endpoint] }
 }
 
@@ -261,7 +269,7 @@ fn own_listener(site: Site<'_>, gate: &Gate) -> Listener {
     let (chains, default_chain) = gate.chains(site, &ChainMatch::default());
     Listener {
         name: gate.name(),
-        address: SocketAddr::new(gate.ip, gate.target),
+        address: SocketAddr::new(gate.ip, gate.target).into(),
         additional: Vec::new(),
         arrival: Arrival::Bound,
         side: Side::Inbound,
@@ -288,11 +296,14 @@ fn capture(site: Site<'_>, gates: &[Gate]) -> Listener {
         let own = ChainMatch { destination_port: Some(gate.target), ..ChainMatch::default() };
         let (of_port, rest) = gate.chains(site, &own);
         chains.extend(of_port);
-        chains.extend(rest);
+        chains.extend(rest.map(|mut chain| {
+            chain.condition.is_plaintext = true;
+            chain
+        }));
     }
     Listener {
         name: "virtualInbound".into(),
-        address: SocketAddr::new(site.any(), port),
+        address: SocketAddr::new(site.any(), port).into(),
         additional: site.other_any().map(|ip| SocketAddr::new(ip, port)).into_iter().collect(),
         arrival: Arrival::CapturedInbound { is_transparent: site.proxy.interception == Interception::Tproxy },
         side: Side::Inbound,
@@ -344,7 +355,7 @@ fn passthrough(site: Site<'_>) -> [Chain; 2] {
         },
         Chain {
             name: "virtualInbound".into(),
-            condition: ChainMatch::default(),
+            condition: ChainMatch { is_plaintext: true, ..ChainMatch::default() },
             tls: None,
             terminal: Terminal::Tcp(Tcp::to(INBOUND_PASSTHROUGH)),
             origin: None,

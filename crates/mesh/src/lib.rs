@@ -17,7 +17,9 @@ mod entry;
 mod exit;
 mod gateway;
 mod inbound;
+mod labelled;
 mod locality;
+mod moved;
 mod outbound;
 mod outward;
 mod policy;
@@ -30,12 +32,14 @@ mod secret;
 mod server;
 mod server_tls;
 mod service;
+mod services;
 mod session;
 mod settings;
 mod sidecar;
 mod site;
 mod slice;
 mod snapshot;
+mod stat_name;
 mod state;
 mod tcp;
 mod unknown;
@@ -47,7 +51,7 @@ mod workload;
 
 pub use proxy::{Dialect, Interception, Proxy};
 pub use registry::{Finding, KnownInstance, KnownPort, KnownService, KnownWorkload};
-pub use settings::{Exports, Requests, Settings, Traffic};
+pub use settings::{Exports, Requests, Settings, StatNames, Traffic};
 pub use slice::{
     Arrival, Balance, Chain, ChainMatch, ClientCertificates, ClientTls, Cluster, ClusterSlice, Discovery,
     Dns, DnsFamily, Endpoint, EndpointGroup, EndpointSlice, Http, Listener, ListenerSlice, Localities,

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use base::Host;
+
 use crate::endpoint::Members;
+use crate::service::Service;
 use crate::sidecar::Routes;
 use crate::site::Site;
 use crate::slice::{Cluster, Listener};
@@ -16,7 +19,7 @@ pub(crate) struct Outward {
     pub(crate) listeners: Vec<Arc<Listener>>,
     pub(crate) routes: Routes,
     /// The workloads behind clusters that use EDS.
-    pub(crate) members: BTreeMap<String, Members>,
+    pub(crate) members: BTreeMap<String, Arc<Members>>,
 }
 
 impl Outward {
@@ -29,5 +32,24 @@ impl Outward {
             sidecar::listeners(site)
         };
         Self { clusters, listeners, routes, members }
+    }
+
+    /// The same where nothing but the workloads of these services differs: listeners and routes say nothing of
+    /// them. None where a cluster would come or go.
+    pub(crate) fn moved(&self, site: Site<'_>, moved: &BTreeMap<Host, Arc<Service>>) -> Option<Self> {
+        let imports = moved.keys().filter_map(|host| site.scope.services.by_host(host));
+        let (new, behind) = cluster::of_services(site, imports);
+        let mut new: BTreeMap<String, Arc<Cluster>> =
+            new.into_iter().map(|cluster| (cluster.name.clone(), cluster)).collect();
+        let mut clusters = self.clusters.clone();
+        for cluster in &mut clusters {
+            if let Some(new) = new.remove(&cluster.name).filter(|new| new != cluster) {
+                *cluster = new;
+            }
+        }
+        let mut members = self.members.clone();
+        let is_known = behind.into_iter().all(|(name, behind)| members.insert(name, behind).is_some());
+        let (listeners, routes) = (self.listeners.clone(), self.routes.clone());
+        (new.is_empty() && is_known).then_some(Self { clusters, listeners, routes, members })
     }
 }

@@ -49,8 +49,9 @@ impl Policy {
 
     /// What is spoken to a port of this protocol.
     pub(crate) fn upstream(&self, protocol: Protocol, proxy: &Proxy, traffic: &Traffic) -> Upstream {
-        let http = self.pool.as_ref().map(|pool| &pool.http);
-        if http.is_some_and(|http| http.uses_client_protocol) {
+        let own = self.pool.as_ref().map(|pool| &pool.http);
+        let wide = traffic.pool.as_ref().map(|pool| &pool.http).filter(|_| protocol.is_http());
+        if own.into_iter().chain(wide).any(|http| http.uses_client_protocol) {
             return Upstream::Downstream;
         }
         let declared = match upstream(protocol) {
@@ -58,9 +59,11 @@ impl Policy {
             Upstream::Downstream if proxy.is_gateway() => Upstream::Http1,
             upstream => upstream,
         };
-        let wanted = match http.map(|http| http.h2_upgrade_policy).unwrap_or_default() {
-            H2UpgradePolicy::Default if protocol.is_http() => traffic.h2_upgrade_policy,
-            written => written,
+        let said = |http: &&HttpPool| http.h2_upgrade_policy != H2UpgradePolicy::Default;
+        let wanted = match own.filter(said).or(wide.filter(said)) {
+            Some(http) => http.h2_upgrade_policy,
+            None if protocol.is_http() => traffic.h2_upgrade_policy,
+            None => H2UpgradePolicy::Default,
         };
         if wanted == H2UpgradePolicy::Upgrade { Upstream::Http2 } else { declared }
     }
@@ -126,7 +129,7 @@ fn completed(own: &ConnectionPool, wide: &ConnectionPool) -> ConnectionPool {
             max_retries: http.max_retries.or(wide.http.max_retries),
             idle_timeout: http.idle_timeout.or(wide.http.idle_timeout),
             h2_upgrade_policy: http.h2_upgrade_policy,
-            uses_client_protocol: http.uses_client_protocol,
+            uses_client_protocol: http.uses_client_protocol || wide.http.uses_client_protocol,
             max_concurrent_streams: http.max_concurrent_streams.or(wide.http.max_concurrent_streams),
             http2_keepalive: http.http2_keepalive.or(wide.http.http2_keepalive),
         },

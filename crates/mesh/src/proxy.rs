@@ -9,6 +9,8 @@ use serde_json::Value;
 use base::node::NodeKind;
 use base::{Digest, Labels, LocalNet, NodeId};
 
+use crate::slice::DnsFamily;
+
 /// How connections reach the proxy (Istio's `INTERCEPTION_MODE`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Interception {
@@ -144,9 +146,21 @@ impl Proxy {
         self.id.kind == NodeKind::Router
     }
 
+    /// Which addresses it can use. One of a local mesh has whatever the machine has.
+    pub(crate) fn dns_family(&self) -> DnsFamily {
+        if self.local.is_some() {
+            DnsFamily::V4First
+        } else if self.addresses.iter().all(IpAddr::is_ipv6) {
+            DnsFamily::V6
+        } else {
+            DnsFamily::V4
+        }
+    }
+
     /// Whether it may listen on a port.
     pub fn may_bind(&self, port: u16) -> bool {
-        port >= 1024 || !self.unprivileged
+        // A Unix socket, whose number is 0, asks no privilege.
+        port >= 1024 || port == 0 || !self.unprivileged
     }
 
     /// The same proxy with the parts blanked that no configuration depends on.

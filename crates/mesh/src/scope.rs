@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::Valid;
 use api::sidecar::{self, EgressHost, EgressNamespace, Sidecar};
 use api::virtual_service::{Destination, HttpAction};
+use api::{Bind, Valid};
 use base::{Host, Protocol};
 
 use crate::claim::Claims;
@@ -15,7 +15,7 @@ use crate::state::State;
 use crate::virtual_service::Bound;
 
 /// What the proxies of one namespace that one Sidecar selects, or none does, may reach.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Scope {
     /// The Sidecar.
     pub(crate) sidecar: Option<Arc<Valid<Sidecar>>>,
@@ -30,7 +30,7 @@ pub(crate) struct Scope {
 }
 
 /// What may be reached through one egress listener.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Egress {
     /// Which of the Sidecar's listeners it is; None where there is no Sidecar, or it says nothing.
     pub(crate) index: Option<usize>,
@@ -43,7 +43,7 @@ pub(crate) struct Egress {
 }
 
 /// Services, the oldest first.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Imports {
     all: Vec<Import>,
     by_host: BTreeMap<Host, usize>,
@@ -92,6 +92,15 @@ impl Imports {
         self.by_port.keys().copied()
     }
 
+    /// Puts services with other workloads in the place of those of the same host.
+    fn put(&mut self, moved: &BTreeMap<Host, Arc<Service>>) {
+        for (host, service) in moved {
+            if let Some(import) = self.by_host.get(host).and_then(|at| self.all.get_mut(*at)) {
+                import.service = service.clone();
+            }
+        }
+    }
+
     fn add(&mut self, import: Import) {
         let Some(at) = self.by_host.get(&import.service.host).copied() else {
             self.by_host.insert(import.service.host.clone(), self.all.len());
@@ -130,12 +139,28 @@ impl Scope {
     /// port of its own.
     pub(crate) fn at_port(&self, port: u16) -> Option<&Egress> {
         let port_of = |egress: &Egress| self.listener(egress).and_then(|listener| listener.port.as_ref());
-        self.egress.iter().find(|egress| port_of(egress).is_none_or(|own| own.number == port))
+        // A Unix socket has the number 0 and is asked for by its path.
+        let is_at = |own: &sidecar::Port| own.number == port && port != 0;
+        self.egress.iter().find(|egress| port_of(egress).is_none_or(is_at))
+    }
+
+    /// The egress listener that is bound to a Unix socket.
+    pub(crate) fn at_pipe(&self, path: &str) -> Option<&Egress> {
+        let bind = |egress: &Egress| self.listener(egress).and_then(|listener| listener.bind.as_ref());
+        self.egress.iter().find(|egress| matches!(bind(egress), Some(Bind::Pipe(own)) if **own == *path))
     }
 
     /// How the Sidecar writes an egress listener.
     pub(crate) fn listener(&self, egress: &Egress) -> Option<&sidecar::Egress> {
         self.sidecar.as_ref()?.egress.get(egress.index?)
+    }
+
+    /// The same where nothing but the workloads of these services differs.
+    pub(crate) fn moved(&self, moved: &BTreeMap<Host, Arc<Service>>) -> Self {
+        let mut scope = self.clone();
+        scope.services.put(moved);
+        scope.egress.iter_mut().for_each(|egress| egress.services.put(moved));
+        scope
     }
 
     /// What a namespace may reach under a Sidecar.

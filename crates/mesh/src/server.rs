@@ -1,12 +1,11 @@
 //! Servers of Gateways: which of them a proxy offers, and where, several Gateways merged port by port.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use api::gateway::{Server, ServerHost};
 use api::tls::ServerTlsMode;
 use api::virtual_service::GatewayRef;
-use api::{Gateway, Valid};
+use api::{Bind, Gateway, Valid};
 use base::{Host, Protocol};
 
 use crate::proxy::Proxy;
@@ -19,11 +18,11 @@ const SERVICE_ANNOTATION: &str = "internal.istio.io/gateway-service";
 /// Istio's label by which a service does not translate the ports of Gateways.
 const NO_TRANSLATION_LABEL: &str = "experimental.istio.io/disable-gateway-port-translation";
 
-/// An address and port to listen on; None is where this proxy usually binds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// An address and port to listen on, the port 0 for a Unix socket; None is where this proxy usually binds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     pub(crate) port: u16,
-    pub(crate) bind: Option<IpAddr>,
+    pub(crate) bind: Option<Bind>,
 }
 
 /// A server of a Gateway.
@@ -72,9 +71,9 @@ impl Served<'_> {
     }
 
     /// Istio's name of the routes of a server that ends HTTPS.
-    pub(crate) fn https_routes(&self, bind: Option<IpAddr>) -> String {
+    pub(crate) fn https_routes(&self, bind: Option<&Bind>) -> String {
         let (port, meta) = (&self.server.port, self.gateway.meta());
-        let bind = bind.map(|ip| format!(".{ip}")).unwrap_or_default();
+        let bind = bind.map(|bind| format!(".{bind}")).unwrap_or_default();
         format!("https.{}.{}.{}.{}{bind}", port.number, port.name, meta.name, meta.namespace)
     }
 
@@ -117,7 +116,7 @@ pub(crate) fn places<'a>(state: &'a State, proxy: &Proxy) -> BTreeMap<Place, Vec
                 }
                 let served = Served { gateway, index, server };
                 // A usual place that is written out is the same place.
-                let bind = server.bind.filter(|bind| *bind != proxy.gateway_bind);
+                let bind = server.bind.clone().filter(|bind| *bind != Bind::Ip(proxy.gateway_bind));
                 let here = places.entry(Place { port, bind }).or_default();
                 if is_compatible(here, &served) {
                     here.push(served);
@@ -166,6 +165,9 @@ fn ports(gateway: &Valid<Gateway>, server: &Server, proxy: &Proxy, own: &[Own]) 
     }
     if !gateway.selector.selects(&proxy.labels) {
         return BTreeSet::new();
+    }
+    if matches!(server.bind, Some(Bind::Pipe(_))) {
+        return BTreeSet::from([0]);
     }
     let translated = own
         .iter()

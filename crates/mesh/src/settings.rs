@@ -11,7 +11,7 @@ use api::tls::ClientTls;
 use api::virtual_service::Retries;
 use api::{ExportTo, MeshConfig};
 
-use crate::slice::Manner;
+use crate::slice::{DnsFamily, Manner};
 
 /// Where most systems keep the authorities they trust.
 const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -35,6 +35,8 @@ pub struct Settings {
     pub traffic: Traffic,
     /// What holds for requests whose route says nothing of it.
     pub requests: Requests,
+    /// The names under which numbers of clusters are kept.
+    pub stat_names: StatNames,
     /// How listeners treat what comes, whoever it is for; of gateways.
     pub manner: Manner,
     /// The file of the authorities that every program of the proxy's machine trusts.
@@ -56,6 +58,15 @@ pub struct Exports {
     pub virtual_services: Vec<String>,
     /// DestinationRules.
     pub destination_rules: Vec<String>,
+}
+
+/// Patterns of the names under which numbers of clusters are kept; the clusters' own names where they are empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct StatNames {
+    /// Of the workload's own ports.
+    pub inbound: String,
+    /// Of the ports of services.
+    pub outbound: String,
 }
 
 /// What holds for calls to hosts whose DestinationRule says nothing of it.
@@ -116,6 +127,10 @@ impl Settings {
                 retries: config.default_http_retry_policy.clone(),
                 inbound_retries: config.default_inbound_http_retry_policy.clone(),
             },
+            stat_names: StatNames {
+                inbound: config.inbound_cluster_stat_name.clone(),
+                outbound: config.outbound_cluster_stat_name.clone(),
+            },
             manner: manner(config),
             system_roots: SYSTEM_ROOTS.into(),
             http_proxy_port: config.proxy_http_port,
@@ -127,18 +142,15 @@ impl Settings {
 
 fn manner(config: &MeshConfig) -> Manner {
     let proxy = &config.default_config;
-    let limits = &proxy.connection_settings;
     Manner {
         log: config.access_log.clone(),
         detection_timeout: config.protocol_detection_timeout,
         path_normalization: config.path_normalization,
         trusted_proxies: proxy.gateway_topology.num_trusted_proxies,
+        dns_family: DnsFamily::default(),
         takes_proxy_protocol: proxy.gateway_topology.takes_proxy_protocol,
         takes_http10: false,
-        buffer_limit: limits.listener_per_connection_buffer_limit_bytes,
-        max_streams: limits.http_max_concurrent_streams,
-        connection_window: limits.http2_initial_connection_window_size,
-        stream_window: limits.http2_initial_stream_window_size,
+        connections: proxy.connection_settings.clone(),
     }
 }
 

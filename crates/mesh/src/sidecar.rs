@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use api::Bind;
 use api::service::TargetPort;
 use api::sidecar::{CaptureMode, OutboundMode};
-use base::Protocol;
+use base::{Address, Protocol};
 
 use crate::cluster::BLACK_HOLE;
 use crate::entry::{At, Entries, Entry, Opening, Place};
@@ -39,7 +40,7 @@ pub(crate) fn listeners(site: Site<'_>) -> (Vec<Arc<Listener>>, Routes) {
     }
     let proxy = http_proxy(site);
     for (place, entry) in entries.finish() {
-        let listener = listener(site, place, entry);
+        let listener = listener(site, &place, entry);
         // The HTTP proxy has this port, and leads to the same services.
         if proxy.as_ref().is_none_or(|proxy| proxy.address != listener.address) {
             listeners.push(listener);
@@ -70,6 +71,8 @@ enum Wanted {
     Everything(u16),
     /// Every service that has a port.
     Port(u16),
+    /// Every service of the egress listener at a Unix socket.
+    Pipe(Arc<str>),
     /// One service's port.
     Service(Arc<Service>, u16),
 }
@@ -79,6 +82,7 @@ impl Wanted {
         let exit = |port| Some(Exit { site, egress: site.scope.at_port(port)? });
         Some(match self {
             Self::Everything(port) => exit(*port)?.of_everything(name),
+            Self::Pipe(path) => Exit { site, egress: site.scope.at_pipe(path)? }.of_everything(name),
             Self::Port(port) => exit(*port)?.of_port(*port),
             Self::Service(service, port) => exit(*port)?.of_service(service, *port),
         })
@@ -93,10 +97,10 @@ struct Opener<'a> {
 }
 
 /// Where one egress listener listens.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Binding {
     /// None is where each service has its addresses.
-    at: Option<IpAddr>,
+    at: Option<Bind>,
     is_bound: bool,
 }
 
@@ -112,7 +116,8 @@ impl<'a> Opener<'a> {
                 target: TargetPort::Number(port.number),
             };
             for import in egress.services.iter() {
-                self.open_port(Exit { site: self.site, egress }, binding, import, &port);
+                let port = Port { number: meant(&port, import), ..port.clone() };
+                self.open_port(Exit { site: self.site, egress }, &binding, import, &port);
             }
             return;
         }
@@ -120,27 +125,30 @@ impl<'a> Opener<'a> {
         self.entries.lock();
         for import in egress.services.iter() {
             for port in import.ports() {
-                self.open_port(Exit { site: self.site, egress }, binding, import, port);
+                self.open_port(Exit { site: self.site, egress }, &binding, import, port);
             }
         }
     }
 
     fn binding(&self, egress: &Egress) -> Binding {
         let written = self.site.scope.listener(egress);
-        let is_bound =
-            !self.site.is_captured() || written.is_some_and(|w| w.capture_mode == CaptureMode::None);
+        // Nothing is redirected to a Unix socket.
+        let is_told = |listener: &api::sidecar::Egress| {
+            listener.capture_mode == CaptureMode::None || matches!(listener.bind, Some(Bind::Pipe(_)))
+        };
+        let is_bound = !self.site.is_captured() || written.is_some_and(is_told);
         // Of a service's own addresses those of a local mesh can be bound.
         let loopback = is_bound && self.site.proxy.local.is_none();
-        let at = written.and_then(|written| written.bind);
-        Binding { at: at.or(loopback.then_some(self.site.loopback())), is_bound }
+        let at = written.and_then(|written| written.bind.clone());
+        Binding { at: at.or(loopback.then_some(self.site.loopback().into())), is_bound }
     }
 
-    fn open_port(&mut self, exit: Exit<'_>, binding: Binding, import: &Import, port: &Port) {
+    fn open_port(&mut self, exit: Exit<'_>, binding: &Binding, import: &Import, port: &Port) {
         if port.protocol == Protocol::Udp || !self.may_listen(binding, port) {
             return;
         }
         let service = &import.service;
-        let ips = match binding.at {
+        let ips = match &binding.at {
             Some(_) => Vec::new(),
             None => self.site.state.virtual_ips(service, self.site.proxy),
         };
@@ -154,13 +162,15 @@ impl<'a> Opener<'a> {
             self.open_shared(binding, port, Vec::new());
         }
         for (at, network) in self.places(binding, import, port, &ips) {
-            self.open_own(exit, Spot { at, network, binding }, import, port);
+            self.open_own(exit, Spot { at, network, is_bound: binding.is_bound }, import, port);
         }
     }
 
-    fn may_listen(&self, binding: Binding, port: &Port) -> bool {
+    fn may_listen(&self, binding: &Binding, port: &Port) -> bool {
         if binding.is_bound {
-            return self.site.proxy.may_bind(port.number);
+            // A Unix socket asks no privilege, whatever port is meant by it.
+            let is_pipe = matches!(binding.at, Some(Bind::Pipe(_)));
+            return is_pipe || self.site.proxy.may_bind(port.number);
         }
         // Where captured connections arrive, nothing else is listened for at every address.
         let settings = &self.site.state.settings;
@@ -172,13 +182,13 @@ impl<'a> Opener<'a> {
     /// place takes more than that.
     fn places(
         &self,
-        binding: Binding,
+        binding: &Binding,
         import: &Import,
         port: &Port,
         ips: &[IpAddr],
     ) -> Vec<(At, Option<Network>)> {
-        if let Some(at) = binding.at {
-            return vec![(At::Ip(at), None)];
+        if let Some(at) = &binding.at {
+            return vec![(at.clone().into(), None)];
         }
         let service = &import.service;
         let mut places: Vec<(At, Option<Network>)> = ips.iter().map(|ip| (At::Ip(*ip), None)).collect();
@@ -207,70 +217,94 @@ impl<'a> Opener<'a> {
     }
 
     /// Opens the listener of every service's requests at a port.
-    fn open_shared(&mut self, binding: Binding, port: &Port, additional: Vec<IpAddr>) {
-        let number = port.number;
-        let name = number.to_string();
-        let place = Place { at: binding.at.map_or(At::Any, At::Ip), port: number };
+    fn open_shared(&mut self, binding: &Binding, port: &Port, additional: Vec<IpAddr>) {
+        let at = binding.at.clone().map_or(At::Any, At::from);
+        let (name, wanted) = everybodys(&at, port);
+        let place = Place::new(at, port.number);
         // Connections made to us are meant for us; captured ones may be anything.
         let looks = !binding.is_bound;
         let is_proxy = port.protocol == Protocol::HttpProxy;
-        let wanted = if is_proxy { Wanted::Everything(number) } else { Wanted::Port(number) };
         self.wanted.entry(name.clone()).or_insert(wanted);
-        let chains = vec![http_chain(self.site, place, looks, name)];
+        let chains = vec![http_chain(self.site, &place, looks, name)];
         let protocol = if is_proxy { Protocol::HttpProxy } else { Protocol::Http };
         self.entries.open(place, Opening { protocol, is_bound: binding.is_bound, chains, additional });
     }
 
     /// Opens the listener of one service's port.
     fn open_own(&mut self, exit: Exit<'_>, spot: Spot, import: &Import, port: &Port) {
-        let place = Place { at: spot.at, port: port.number };
-        let is_shared = spot.at == At::Any && !spot.binding.is_bound;
+        let place = Place::new(spot.at, port.number);
+        let is_shared = place.at == At::Any && !spot.is_bound;
         let mut chains = tcp::chains(&Entrance { exit, import, port, network: spot.network, is_shared });
         if port.protocol == Protocol::Auto {
             // Behind an address of its own a service needs no choice by host.
-            let (name, wanted) = match spot.at {
-                At::Any => (port.number.to_string(), Wanted::Port(port.number)),
+            let (name, wanted) = match &place.at {
                 At::Ip(_) => (
                     outbound::service_route(&import.service.host, port.number),
                     Wanted::Service(import.service.clone(), port.number),
                 ),
+                at => everybodys(at, port),
             };
-            chains.push(http_chain(self.site, place, true, name.clone()));
+            chains.push(http_chain(self.site, &place, true, name.clone()));
             self.wanted.entry(name).or_insert(wanted);
         }
-        let is_bound = spot.binding.is_bound;
-        let opening = Opening { protocol: port.protocol, is_bound, chains, additional: Vec::new() };
+        if chains.is_empty() {
+            return;
+        }
+        let opening =
+            Opening { protocol: port.protocol, is_bound: spot.is_bound, chains, additional: Vec::new() };
         self.entries.open(place, opening);
     }
 }
 
 /// One place of a service's port.
-#[derive(Clone, Copy)]
 struct Spot {
     at: At,
     network: Option<Network>,
-    binding: Binding,
+    is_bound: bool,
 }
 
 /// The address of a place. The shared listener of a local mesh is Istio's wildcard one with another bind.
-fn address(site: Site<'_>, place: Place, is_bound: bool) -> SocketAddr {
-    let ip = match (place.at, site.proxy.local) {
-        (At::Ip(ip), _) => ip,
+fn address(site: Site<'_>, place: &Place, is_bound: bool) -> Address {
+    let ip = match (&place.at, site.proxy.local) {
+        (At::Pipe(path), _) => return Address::Pipe(Arc::clone(path)),
+        (At::Ip(ip), _) => *ip,
         (At::Any, Some(local)) if is_bound => local.outbound().into(),
         (At::Any, _) => site.any(),
     };
-    SocketAddr::new(ip, place.port)
+    SocketAddr::new(ip, place.port).into()
 }
 
-fn name(site: Site<'_>, place: Place) -> String {
-    let ip = match place.at {
-        At::Any => site.any(),
-        At::Ip(ip) => ip,
+fn name(site: Site<'_>, place: &Place) -> String {
+    let bind = match &place.at {
+        At::Any => Bind::Ip(site.any()),
+        At::Ip(ip) => Bind::Ip(*ip),
+        At::Pipe(path) => Bind::Pipe(Arc::clone(path)),
     };
-    format!("{ip}_{}", place.port)
+    format!("{bind}_{}", place.port)
 }
 
-fn listener(site: Site<'_>, place: Place, entry: Entry) -> Listener {
+/// The number that a listener's port means at a service: a Unix socket has none, and bytes that say nothing are for
+/// the service's only port.
+fn meant(port: &Port, import: &Import) -> u16 {
+    let mut ports = import.ports();
+    match (port.number, ports.next(), ports.next()) {
+        (0, Some(only), None) if !port.protocol.is_http() => only.number,
+        (number, ..) => number,
+    }
+}
+
+/// The routes that all services of a place share: Istio's name of them, and what they are about.
+fn everybodys(at: &At, port: &Port) -> (String, Wanted) {
+    match at {
+        At::Pipe(path) => (Bind::Pipe(Arc::clone(path)).to_string(), Wanted::Pipe(Arc::clone(path))),
+        At::Any | At::Ip(_) if port.protocol == Protocol::HttpProxy => {
+            (port.number.to_string(), Wanted::Everything(port.number))
+        }
+        At::Any | At::Ip(_) => (port.number.to_string(), Wanted::Port(port.number)),
+    }
+}
+
+fn listener(site: Site<'_>, place: &Place, entry: Entry) -> Listener {
     // What takes every connection stands apart, so that one which fails half of another chain's conditions comes
     // there.
     let (rest, mut chains): (Vec<Chain>, Vec<Chain>) =
@@ -324,7 +358,7 @@ fn dispatcher(site: Site<'_>) -> Listener {
     chains.push(chain("virtualOutbound-catchall-tcp", ChainMatch::default(), rest));
     Listener {
         name: "virtualOutbound".into(),
-        address: SocketAddr::new(site.any(), port),
+        address: SocketAddr::new(site.any(), port).into(),
         additional: site.other_any().map(|ip| SocketAddr::new(ip, port)).into_iter().collect(),
         arrival: Arrival::CapturedDispatch,
         side: Side::Outbound,
@@ -340,22 +374,22 @@ fn dispatcher(site: Site<'_>) -> Listener {
 fn http_proxy(site: Site<'_>) -> Option<Listener> {
     let port = site.proxy.http_proxy_port.or(site.state.settings.http_proxy_port)?;
     let ip = site.proxy.local.map_or(site.loopback(), |local| local.outbound().into());
-    let place = Place { at: At::Ip(ip), port };
+    let place = Place::new(At::Ip(ip), port);
     Some(Listener {
-        name: name(site, place),
-        address: SocketAddr::new(ip, port),
+        name: name(site, &place),
+        address: SocketAddr::new(ip, port).into(),
         additional: Vec::new(),
         arrival: Arrival::Bound,
         side: Side::Outbound,
         sniffs_http: Sniffing::Off,
-        chains: vec![http_chain(site, place, false, outbound::HTTP_PROXY.to_owned())],
+        chains: vec![http_chain(site, &place, false, outbound::HTTP_PROXY.to_owned())],
         default_chain: None,
         manner: site.manner(),
         origin: None,
     })
 }
 
-fn http_chain(site: Site<'_>, place: Place, is_http: bool, routes: String) -> Chain {
+fn http_chain(site: Site<'_>, place: &Place, is_http: bool, routes: String) -> Chain {
     Chain {
         name: String::new(),
         condition: ChainMatch { is_http, ..ChainMatch::default() },

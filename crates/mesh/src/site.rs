@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use api::mesh_config::ConnectionSettings;
+
 use crate::proxy::{Interception, Proxy};
 use crate::scope::Scope;
 use crate::slice::Manner;
@@ -20,7 +22,9 @@ impl Site<'_> {
     /// How the proxy's listeners treat what comes.
     pub(crate) fn manner(&self) -> Arc<Manner> {
         let mut manner = self.state.settings.manner.clone();
+        manner.connections = self.connections();
         manner.takes_http10 = self.proxy.takes_http10;
+        manner.dns_family = self.proxy.dns_family();
         manner.trusted_proxies = match self.proxy.trusted_proxies {
             // Only gateways have something in front of them.
             _ if !self.proxy.is_gateway() => 0,
@@ -30,6 +34,12 @@ impl Site<'_> {
         manner.takes_proxy_protocol =
             self.proxy.is_gateway() && (self.proxy.takes_proxy_protocol || manner.takes_proxy_protocol);
         Arc::new(manner)
+    }
+
+    /// The limits the proxy keeps of connections and requests.
+    pub(crate) fn connections(&self) -> ConnectionSettings {
+        let connections = self.state.settings.manner.connections.clone();
+        if self.proxy.is_gateway() { connections.of_gateway() } else { connections }
     }
 
     /// Every address of the family the proxy mainly uses.

@@ -4,6 +4,7 @@ mod cluster;
 mod endpoint;
 mod listener;
 mod manner;
+mod network;
 mod route;
 mod secret;
 mod tcp;
@@ -14,9 +15,10 @@ pub use cluster::{
 };
 pub use endpoint::{Endpoint, EndpointGroup, EndpointSlice};
 pub use listener::{
-    Arrival, Chain, ChainMatch, Http, Listener, ListenerSlice, Network, RouteSource, Sniffing, Terminal,
+    Arrival, Chain, ChainMatch, Http, Listener, ListenerSlice, RouteSource, Sniffing, Terminal,
 };
 pub use manner::Manner;
+pub use network::Network;
 pub use route::{Route, RouteSlice, Rule, Session, Side, Source, VirtualHost};
 pub use secret::{Material, SecretContent, SecretSlice};
 pub use tcp::{Share, Tcp};

@@ -19,7 +19,7 @@ use crate::settings::Settings;
 use crate::site::Site;
 use crate::state::{Own, State};
 use crate::virtual_service::Bound;
-use crate::{address, endpoint, locality, reference, service, virtual_service};
+use crate::{address, endpoint, locality, moved, reference, services, virtual_service};
 
 /// Everything configured, resolved as far as it does not depend on who asks.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +27,13 @@ pub struct Snapshot(Arc<Whole>);
 
 #[derive(Debug, Default)]
 struct Whole {
+    /// What it was made from.
+    set: ResourceSet,
     state: State,
+    /// How many of the issues do not depend on where workloads are.
+    lasting: usize,
+    /// The services with other workloads than in the snapshot before, where nothing else differs.
+    moved: BTreeMap<Host, Arc<Service>>,
     /// What may be reached, by namespace and Sidecar; made when somebody first asks.
     scopes: Memo<(String, Option<String>), Scope>,
     /// What many proxies are told alike, by what it depends on.
@@ -36,27 +42,47 @@ struct Whole {
 
 /// Values that are made once, when first asked for.
 #[derive(Debug)]
-struct Memo<K, V>(Mutex<BTreeMap<K, Arc<OnceLock<Arc<V>>>>>);
+struct Memo<K, V> {
+    made: Mutex<BTreeMap<K, Arc<OnceLock<Arc<V>>>>>,
+    /// The values in a snapshot before that differs in nothing but workloads.
+    before: BTreeMap<K, Arc<V>>,
+}
 
 impl<K, V> Default for Memo<K, V> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self { made: Mutex::default(), before: BTreeMap::new() }
     }
 }
 
-impl<K: Ord, V> Memo<K, V> {
-    /// The value of a key; who asks meanwhile for the same waits, who asks for another does not.
-    fn of(&self, key: K, make: impl FnOnce() -> V) -> Arc<V> {
-        let cell = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
-        cell.get_or_init(|| Arc::new(make())).clone()
+impl<K: Clone + Ord, V> Memo<K, V> {
+    /// One in which values may be made of those that were asked for here.
+    fn next(&self) -> Self {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = made.iter().filter_map(|(key, cell)| Some((key.clone(), cell.get()?.clone())));
+        Self { made: Mutex::default(), before: before.collect() }
+    }
+
+    /// The value of a key, made of the one before if there is one; who asks meanwhile for the same waits, who asks
+    /// for another does not.
+    fn of(&self, key: K, make: impl FnOnce(Option<&V>) -> V) -> Arc<V> {
+        let before = self.before.get(&key).map(|before| &**before);
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let cell = made.entry(key.clone()).or_default().clone();
+        drop(made);
+        cell.get_or_init(|| Arc::new(make(before))).clone()
     }
 }
 
 impl Snapshot {
     /// The snapshot of a set of resources. What services were called locally before stays as it was.
+    ///
+    /// Where nothing but workloads came, went or moved, it costs what these do.
     pub fn next(previous: Option<&Snapshot>, set: &ResourceSet, settings: &Settings) -> Snapshot {
+        if let Some(moved) = previous.and_then(|previous| previous.moved(set, settings)) {
+            return moved;
+        }
         let mut issues = Vec::new();
-        let services = service::gather(set, settings, &mut issues);
+        let services = services::gather(set, settings, &mut issues);
         let none = BTreeMap::new();
         let before = previous.map_or(&none, |previous| &previous.state().addresses);
         let concrete = services.by_host.keys().filter(|host| !host.is_wildcard());
@@ -88,18 +114,32 @@ impl Snapshot {
         state.telling_labels.extend(locality::TELLING.map(str::to_owned));
         let gateways = state.gateways.iter().flat_map(|gateway| gateway.selector.0.keys());
         state.telling_labels.extend(gateways.cloned());
-        let found = reference::check(&state, set);
-        state.issues.extend(found);
-        Snapshot::of(state)
+        Snapshot::of(state, set.clone())
+    }
+
+    /// The snapshot that follows where nothing but workloads came, went or moved.
+    fn moved(&self, set: &ResourceSet, settings: &Settings) -> Option<Snapshot> {
+        let Whole { set: was, state, lasting, scopes, outward, .. } = &*self.0;
+        let moved = (state.settings == *settings).then(|| moved::between(state, was, set))??;
+        let mut next = state.clone();
+        next.services = state.services.with(&moved);
+        next.issues.truncate(*lasting);
+        next.issues.extend(reference::check(&next, set));
+        let (scopes, outward) = (scopes.next(), outward.next());
+        let set = set.clone();
+        Some(Snapshot(Arc::new(Whole { set, state: next, lasting: *lasting, moved, scopes, outward })))
     }
 
     /// An empty snapshot that remembers local addresses, as a start for [`Snapshot::next`].
     pub fn with_addresses(addresses: BTreeMap<Host, u8>) -> Snapshot {
-        Snapshot::of(State { addresses, ..State::default() })
+        Snapshot::of(State { addresses, ..State::default() }, ResourceSet::default())
     }
 
-    fn of(state: State) -> Snapshot {
-        Snapshot(Arc::new(Whole { state, scopes: Memo::default(), outward: Memo::default() }))
+    fn of(mut state: State, set: ResourceSet) -> Snapshot {
+        let lasting = state.issues.len();
+        let found = reference::check(&state, &set);
+        state.issues.extend(found);
+        Snapshot(Arc::new(Whole { set, state, lasting, ..Whole::default() }))
     }
 
     /// What is to be said about the resources together: hosts claimed twice, destinations nobody defines.
@@ -163,7 +203,10 @@ impl Snapshot {
     /// What a proxy is told of everything but its own workload.
     pub(crate) fn outward(&self, site: Site<'_>) -> Arc<Outward> {
         let key = self.outward_key(site.proxy, &site.state.own(site.proxy));
-        self.0.outward.of(key, || Outward::new(site))
+        self.0.outward.of(key, |before| {
+            let moved = before.and_then(|before| before.moved(site, &self.0.moved));
+            moved.unwrap_or_else(|| Outward::new(site))
+        })
     }
 
     /// What a proxy may reach.
@@ -171,7 +214,10 @@ impl Snapshot {
         let state = &self.0.state;
         let sidecar = state.sidecar(proxy);
         let key = (proxy.namespace.clone(), sidecar.map(|sidecar| sidecar.key().to_string()));
-        self.0.scopes.of(key, || Scope::new(state, &proxy.namespace, sidecar.cloned()))
+        self.0.scopes.of(key, |before| match before {
+            Some(before) => before.moved(&self.0.moved),
+            None => Scope::new(state, &proxy.namespace, sidecar.cloned()),
+        })
     }
 }
 

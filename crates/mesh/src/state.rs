@@ -13,12 +13,13 @@ use crate::destination_rule::HostRules;
 use crate::port::Port;
 use crate::proxy::Proxy;
 use crate::secret::Secrets;
-use crate::service::{Service, Services};
+use crate::service::Service;
+use crate::services::Services;
 use crate::settings::Settings;
 use crate::virtual_service::Bound;
 
 /// Everything configured.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct State {
     pub(crate) settings: Settings,
     pub(crate) services: Services,
@@ -68,7 +69,7 @@ impl State {
     /// by its address, else by its labels.
     pub(crate) fn own(&self, proxy: &Proxy) -> Vec<Own> {
         let mut own = Vec::new();
-        for service in self.services.around(&proxy.addresses, &proxy.namespace) {
+        for service in self.services.around(proxy) {
             let here =
                 |address: &str| address.parse().is_ok_and(|address| proxy.addresses.contains(&address));
             let instance = service.instances.iter().find(|instance| here(&instance.address));

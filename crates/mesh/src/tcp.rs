@@ -8,16 +8,15 @@ use api::load_balancer::HashKey;
 use api::virtual_service::{ConnectionMatch, L4Destination};
 use base::{Host, Origin, Protocol};
 
-use crate::cluster;
 use crate::destination_rule::Policy;
 use crate::exit::Exit;
 use crate::policy;
 use crate::port::Port;
 use crate::proxy::Proxy;
 use crate::scope::Import;
-use crate::service::Resolution;
 use crate::site::Site;
 use crate::slice::{Chain, ChainMatch, Network, Share, Tcp, Terminal};
+use crate::stat_name;
 use crate::vantage::{Vantage, cluster_name};
 use crate::virtual_service::Bound;
 
@@ -32,7 +31,8 @@ pub(crate) struct Entrance<'a> {
     pub(crate) is_shared: bool,
 }
 
-/// The filter chains of a port of a service.
+/// The filter chains of a port of a service; its number is 0 where a Unix socket does not say which is meant, and then
+/// only a VirtualService knows where to.
 pub(crate) fn chains(entrance: &Entrance<'_>) -> Vec<Chain> {
     let Entrance { exit, import, port, .. } = entrance;
     let vantage = exit.vantage(port.number);
@@ -41,7 +41,11 @@ pub(crate) fn chains(entrance: &Entrance<'_>) -> Vec<Chain> {
     let bound = claimants.into_iter().filter_map(|index| egress.virtual_services.get(index));
     if matches!(port.protocol, Protocol::Https | Protocol::Tls) {
         let chains: Vec<Chain> = tls(entrance, &vantage, bound);
-        return if chains.is_empty() { vec![to_service_by_name(entrance)] } else { chains };
+        return if chains.is_empty() && port.number != 0 {
+            vec![to_service_by_name(entrance)]
+        } else {
+            chains
+        };
     }
     tcp(entrance, &vantage, bound)
 }
@@ -99,7 +103,9 @@ fn tcp<'a>(
             chains.push(chain(condition, terminal, origin));
         }
     }
-    chains.push(chain(own, of_service(entrance), entrance.import.service.origin.clone()));
+    if entrance.port.number != 0 {
+        chains.push(chain(own, of_service(entrance), entrance.import.service.origin.clone()));
+    }
     chains
 }
 
@@ -108,7 +114,9 @@ fn to_service_by_name(entrance: &Entrance<'_>) -> Chain {
     let service = &entrance.import.service;
     let mut condition =
         ChainMatch { destinations: entrance.network.into_iter().collect(), ..ChainMatch::default() };
-    if entrance.is_shared || entrance.network.is_some() {
+    // What is resolved is a name of the service, or it would be anybody's.
+    let is_by_name = service.port_by_name(entrance.port, entrance.exit.site.proxy).is_some();
+    if entrance.is_shared || entrance.network.is_some() || is_by_name {
         let aliases = service.aliases.iter();
         condition.server_names = server_names(std::iter::once(&service.host).chain(aliases));
     }
@@ -151,11 +159,15 @@ pub(crate) fn destined(vantage: &Vantage<'_>, bound: &Bound, route: &[L4Destinat
             weight: to.weight.max(1),
         })
         .collect();
-    let tcp = match shares.as_slice() {
-        [only] => Tcp::to(&only.cluster),
+    let mut tcp = match shares.as_slice() {
+        [only] => Tcp::to(&only.cluster).counted_as(
+            route.first().and_then(|to| vantage.stat_name(&vantage.target(&to.destination, &meta.namespace))),
+        ),
         _ => Tcp { stat_prefix: format!("{}.{}", meta.name, meta.namespace), shares, ..Tcp::default() },
     };
-    let first = route.first().map(|to| vantage.target(&to.destination, &meta.namespace));
+    let mut targets = route.iter().map(|to| vantage.target(&to.destination, &meta.namespace));
+    tcp.forwards_by_name = targets.clone().find_map(|target| vantage.port_by_name(&target));
+    let first = targets.next();
     let policy = first.map(|target| vantage.policy(&target)).unwrap_or_default();
     subject(tcp, &policy, vantage.proxy)
 }
@@ -165,10 +177,9 @@ fn of_service(entrance: &Entrance<'_>) -> Tcp {
     let Site { state, proxy, .. } = entrance.exit.site;
     let service = &entrance.import.service;
     let number = entrance.port.number;
-    let mut tcp = Tcp::to(cluster_name(number, "", &service.host));
-    if service.resolution == Resolution::DnsOfClient || cluster::goes_by_name(service, entrance.port, proxy) {
-        tcp.forwards_by_name = Some(number);
-    }
+    let stat_name = stat_name::outbound(state, service, entrance.port, "");
+    let mut tcp = Tcp::to(cluster_name(number, "", &service.host)).counted_as(stat_name);
+    tcp.forwards_by_name = service.port_by_name(entrance.port, proxy);
     subject(tcp, &policy::of(state, proxy, &service.host, "", number), proxy)
 }
 

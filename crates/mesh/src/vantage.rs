@@ -10,11 +10,11 @@ use api::virtual_service::{
 use base::{Host, Labels};
 
 use crate::destination_rule::Policy;
-use crate::policy;
 use crate::proxy::Proxy;
 use crate::slice::{Route, Rule, Session, Source};
 use crate::state::State;
 use crate::virtual_service::Bound;
+use crate::{policy, stat_name};
 
 /// From where a VirtualService is looked at.
 pub(crate) struct Vantage<'a> {
@@ -79,6 +79,18 @@ impl Vantage<'_> {
     /// What holds for calls to a target.
     pub(crate) fn policy(&self, target: &Target) -> Policy {
         policy::of(self.state, self.proxy, &target.host, &target.subset, target.port)
+    }
+
+    /// The name under which the numbers of connections to a target are kept, where the mesh has a pattern for it.
+    pub(crate) fn stat_name(&self, target: &Target) -> Option<String> {
+        let service = self.state.services.seen(&target.host, &self.proxy.namespace)?;
+        stat_name::outbound(self.state, service, service.port(target.port)?, &target.subset)
+    }
+
+    /// The port at which connections to a target are resolved by the name their TLS client asks for.
+    pub(crate) fn port_by_name(&self, target: &Target) -> Option<u16> {
+        let service = self.state.services.seen(&target.host, &self.proxy.namespace)?;
+        service.port_by_name(service.port(target.port)?, self.proxy)
     }
 
     /// How a service keeps clients with one endpoint.

@@ -56,6 +56,16 @@ impl View {
         Some(Arc::new(EndpointSlice::new(cluster, members.known())))
     }
 
+    /// The clusters that have other endpoints than in a view before, or may have; None where not the same clusters
+    /// find theirs by EDS.
+    pub fn moved(&self, before: &View) -> Option<Vec<&str>> {
+        let (members, before) = (&self.outward.members, &before.outward.members);
+        let mut pairs = members.iter().zip(before);
+        let has_same = members.len() == before.len() && pairs.all(|((name, _), (before, _))| name == before);
+        let differing = members.iter().zip(before.values()).filter(|((_, now), was)| !Arc::ptr_eq(now, was));
+        has_same.then(|| differing.map(|((name, _), _)| name.as_str()).collect())
+    }
+
     /// What SDS knows under a name that clusters and listeners mention; None where it knows nothing.
     pub fn secret(&self, name: &str) -> Option<Arc<SecretSlice>> {
         self.secrets.slice(name).map(Arc::new)

@@ -6,6 +6,7 @@ use api::service::TargetPort;
 use api::{Pod, ResourceSet, Valid, WorkloadEntry};
 use base::Labels;
 
+use crate::labelled::Labelled;
 use crate::locality;
 use crate::port::Port;
 
@@ -28,21 +29,28 @@ pub(crate) struct Instance {
     pub(crate) is_secured: bool,
 }
 
+/// The Pods of a namespace.
+#[derive(Default)]
+struct Pods<'a> {
+    by_name: BTreeMap<&'a str, &'a Valid<Pod>>,
+    labelled: Labelled<'a, &'a Valid<Pod>>,
+}
+
 /// Istio's label of what a workload's sidecar takes.
 const TLS_MODE: &str = "security.istio.io/tlsMode";
 
 /// The workloads of the platform, by namespace.
 pub(crate) struct Platform<'a> {
-    entries: BTreeMap<&'a str, Vec<&'a Valid<WorkloadEntry>>>,
+    entries: BTreeMap<&'a str, Labelled<'a, &'a Valid<WorkloadEntry>>>,
     slices: BTreeMap<(&'a str, &'a str), Vec<&'a Valid<api::EndpointSlice>>>,
-    pods: BTreeMap<&'a str, BTreeMap<&'a str, &'a Valid<Pod>>>,
+    pods: BTreeMap<&'a str, Pods<'a>>,
 }
 
 impl<'a> Platform<'a> {
     pub(crate) fn new(set: &'a ResourceSet) -> Self {
         let mut platform = Self { entries: BTreeMap::new(), slices: BTreeMap::new(), pods: BTreeMap::new() };
         for entry in set.workload_entries() {
-            platform.entries.entry(&entry.meta().namespace).or_default().push(entry);
+            platform.entries.entry(&entry.meta().namespace).or_default().add(&entry.labels, entry);
         }
         for slice in set.endpoint_slices() {
             if let Some(service) = &slice.service {
@@ -51,7 +59,9 @@ impl<'a> Platform<'a> {
         }
         for pod in set.pods() {
             let meta = pod.meta();
-            platform.pods.entry(&meta.namespace).or_default().insert(&meta.name, pod);
+            let pods = platform.pods.entry(&meta.namespace).or_default();
+            pods.by_name.insert(&meta.name, pod);
+            pods.labelled.add(&meta.labels, pod);
         }
         platform
     }
@@ -63,10 +73,8 @@ impl<'a> Platform<'a> {
         selector: &Labels,
         ports: &[Port],
     ) -> impl Iterator<Item = Instance> {
-        let entries = self.entries.get(namespace).into_iter().flatten();
-        entries
-            .filter(|entry| selector.selects(&entry.labels))
-            .map(|entry| of_entry(entry, &entry.meta().name, namespace, ports))
+        let entries = self.entries.get(namespace).into_iter().flat_map(|all| all.selected(selector));
+        entries.map(|entry| of_entry(entry, &entry.meta().name, namespace, ports))
     }
 
     /// The Pods of a namespace that have these labels and take traffic.
@@ -76,8 +84,8 @@ impl<'a> Platform<'a> {
         selector: &Labels,
         ports: &[Port],
     ) -> impl Iterator<Item = Instance> {
-        let pods = self.pods.get(namespace).into_iter().flat_map(BTreeMap::values);
-        pods.filter(|pod| pod.ready && selector.selects(&pod.meta().labels)).filter_map(|pod| {
+        let pods = self.pods.get(namespace).into_iter().flat_map(|all| all.labelled.selected(selector));
+        pods.filter(|pod| pod.ready).filter_map(|pod| {
             let port = |port: &Port| {
                 let named = match &port.target {
                     TargetPort::Name(name) => pod.ports.get(name),
@@ -104,7 +112,7 @@ impl<'a> Platform<'a> {
                 if !(endpoint.ready || drains || service.publishes_not_ready) {
                     continue;
                 }
-                let target = endpoint.target.as_ref();
+                let target = endpoint.target.as_ref().filter(|target| is_pod_of(target, &meta.namespace));
                 let pod = target.and_then(|target| self.pod(&meta.namespace, &target.name));
                 let mut instance = match pod {
                     Some(pod) => of_pod(pod, address, numbers.clone()),
@@ -127,8 +135,13 @@ impl<'a> Platform<'a> {
     }
 
     fn pod(&self, namespace: &str, name: &str) -> Option<&'a Valid<Pod>> {
-        self.pods.get(namespace)?.get(name).copied()
+        self.pods.get(namespace)?.by_name.get(name).copied()
     }
+}
+
+/// Whether an endpoint is said to be a Pod of this namespace, which goes without saying.
+fn is_pod_of(target: &api::endpoint_slice::Target, namespace: &str) -> bool {
+    matches!(&*target.kind, "" | "Pod") && (target.namespace.is_empty() || target.namespace == namespace)
 }
 
 impl Instance {
@@ -147,6 +160,11 @@ impl Instance {
         }
     }
 
+    /// Whether it is reached by a Unix socket, which has no port.
+    pub(crate) fn is_pipe(&self) -> bool {
+        is_pipe(&self.address)
+    }
+
     /// Adds the labels that tell where it is, as Istio does, so that rules can name them.
     fn placed(mut self) -> Self {
         let keys = [locality::REGION, locality::ZONE, locality::SUBZONE];
@@ -162,9 +180,12 @@ impl Instance {
     }
 }
 
+fn is_pipe(address: &str) -> bool {
+    address.starts_with("unix://")
+}
+
 /// A workload outside the platform, or an endpoint of a ServiceEntry.
 pub(crate) fn of_entry(entry: &WorkloadEntry, name: &str, namespace: &str, ports: &[Port]) -> Instance {
-    let is_socket = entry.address.starts_with("unix://");
     let port = |port: &Port| {
         let named = match &port.target {
             TargetPort::Name(name) => entry.ports.get(name),
@@ -179,7 +200,7 @@ pub(crate) fn of_entry(entry: &WorkloadEntry, name: &str, namespace: &str, ports
     let written = Some(&entry.locality).filter(|locality| !locality.is_empty()).cloned();
     Instance {
         address: entry.address.clone(),
-        ports: ports.iter().map(|p| (p.number, if is_socket { 0 } else { port(p) })).collect(),
+        ports: ports.iter().map(|p| (p.number, if is_pipe(&entry.address) { 0 } else { port(p) })).collect(),
         weight: entry.weight.max(1),
         locality: written.or_else(|| locality::of_labels(&entry.labels)).unwrap_or_default(),
         workload: workload_name(name, namespace, &entry.labels),

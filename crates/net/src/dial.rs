@@ -2,14 +2,15 @@
 
 use std::hash::{Hash, Hasher};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use base::Address;
 use socket2::TcpKeepalive;
 use tokio::io::AsyncWriteExt;
 
 use crate::io::Io;
-use crate::proxy_protocol;
+use crate::proxy_protocol::{self, Header};
 use crate::socket;
 use crate::tls::{Client, TlsError};
 
@@ -17,19 +18,19 @@ use crate::tls::{Client, TlsError};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Way {
     /// The endpoint.
-    pub address: SocketAddr,
+    pub address: Address,
     /// The address to connect from.
     pub source: Option<IpAddr>,
     /// The TLS around it.
     pub secure: Option<Secure>,
-    /// The client the endpoint is told of, its end and ours.
-    pub from: Option<(proxy_protocol::Version, SocketAddr, SocketAddr)>,
+    /// The client the endpoint is told of.
+    pub from: Option<Header>,
 }
 
 impl Way {
     /// The plain way to an address.
-    pub fn to(address: SocketAddr) -> Self {
-        Self { address, source: None, secure: None, from: None }
+    pub fn to(address: impl Into<Address>) -> Self {
+        Self { address: address.into(), source: None, secure: None, from: None }
     }
 }
 
@@ -76,15 +77,15 @@ pub enum DialError {
 /// # Errors
 /// The endpoint cannot be reached, or the handshake fails.
 pub async fn dial(way: &Way, keepalive: Option<&TcpKeepalive>) -> Result<Io, DialError> {
-    let mut stream = socket::connect(way.address, way.source).await?;
+    let mut stream = socket::connect(&way.address, way.source).await?;
     if let Some(keepalive) = keepalive {
-        socket::keepalive(&stream, keepalive)?;
+        stream.keepalive(keepalive)?;
     }
-    if let Some((version, from, to)) = way.from {
-        stream.write_all(&proxy_protocol::write(version, from, to)).await?;
+    if let Some(header) = way.from {
+        stream.write_all(&proxy_protocol::write(header)).await?;
     }
     Ok(match &way.secure {
-        None => Io::Tcp(stream),
+        None => Io::Plain(stream),
         Some(secure) => secure.client.connect(stream, secure.name.as_deref(), secure.alpn.as_deref()).await?,
     })
 }

@@ -4,44 +4,31 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, BytesMut};
 use rustls::ProtocolVersion;
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+
+use crate::replay::Replay;
+use crate::socket::Socket;
 
 /// One connection's bytes, whatever carries them.
 #[derive(Debug)]
 pub enum Io {
     /// As they are.
-    Tcp(TcpStream),
+    Plain(Socket),
     /// Encrypted.
     Tls(Box<TlsStream>),
 }
 
 /// TLS over a socket, of either side.
-pub type TlsStream = tokio_rustls::TlsStream<Replay>;
-
-/// A socket of which some bytes were read ahead; they come first.
-#[derive(Debug)]
-pub struct Replay {
-    socket: TcpStream,
-    seen: BytesMut,
-}
-
-impl Replay {
-    /// A socket and what was read from it already.
-    pub(crate) fn new(socket: TcpStream, seen: BytesMut) -> Self {
-        Self { socket, seen }
-    }
-}
+pub type TlsStream = tokio_rustls::TlsStream<Replay<Socket>>;
 
 impl Io {
     /// The socket underneath.
-    pub fn socket(&self) -> &TcpStream {
+    pub fn socket(&self) -> &Socket {
         match self {
-            Self::Tcp(socket) => socket,
-            Self::Tls(tls) => &tls.get_ref().0.socket,
+            Self::Plain(socket) => socket,
+            Self::Tls(tls) => tls.get_ref().0.inner(),
         }
     }
 
@@ -53,7 +40,7 @@ impl Io {
     /// The certificates the other side showed, its own first; empty without TLS, or where it showed none.
     pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
         match self {
-            Self::Tcp(_) => &[],
+            Self::Plain(_) => &[],
             Self::Tls(tls) => tls.get_ref().1.peer_certificates().unwrap_or_default(),
         }
     }
@@ -65,7 +52,7 @@ impl Io {
                 TlsStream::Server(tls) => tls.get_ref().1.server_name(),
                 TlsStream::Client(_) => None,
             },
-            Self::Tcp(_) => None,
+            Self::Plain(_) => None,
         }
     }
 
@@ -83,62 +70,16 @@ impl Io {
     /// The protocol both sides agreed on; none without TLS or agreement.
     pub fn alpn(&self) -> Option<&[u8]> {
         match self {
-            Self::Tcp(_) => None,
+            Self::Plain(_) => None,
             Self::Tls(tls) => tls.get_ref().1.alpn_protocol(),
         }
-    }
-}
-
-impl AsyncRead for Replay {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.seen.is_empty() {
-            return Pin::new(&mut self.socket).poll_read(cx, buf);
-        }
-        let taken = self.seen.len().min(buf.remaining());
-        buf.put_slice(&self.seen[..taken]);
-        self.seen.advance(taken);
-        if self.seen.is_empty() {
-            // Gives the read-ahead buffer back: a connection keeps none.
-            self.seen = BytesMut::new();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Replay {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }
 
 impl AsyncRead for Io {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Tls(tls) => Pin::new(&mut **tls).poll_read(cx, buf),
         }
     }
@@ -147,7 +88,7 @@ impl AsyncRead for Io {
 impl AsyncWrite for Io {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Self::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Tls(tls) => Pin::new(&mut **tls).poll_write(cx, bytes),
         }
     }
@@ -158,35 +99,35 @@ impl AsyncWrite for Io {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, bytes),
+            Self::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, bytes),
             Self::Tls(tls) => Pin::new(&mut **tls).poll_write_vectored(cx, bytes),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            Self::Tcp(socket) => socket.is_write_vectored(),
+            Self::Plain(socket) => socket.is_write_vectored(),
             Self::Tls(tls) => tls.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_flush(cx),
+            Self::Plain(socket) => Pin::new(socket).poll_flush(cx),
             Self::Tls(tls) => Pin::new(&mut **tls).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Tls(tls) => Pin::new(&mut **tls).poll_shutdown(cx),
         }
     }
 }
 
-impl From<TcpStream> for Io {
-    fn from(socket: TcpStream) -> Self {
-        Self::Tcp(socket)
+impl<S: Into<Socket>> From<S> for Io {
+    fn from(socket: S) -> Self {
+        Self::Plain(socket.into())
     }
 }

@@ -338,7 +338,7 @@ where
 
     fn connect_http1(self: &Rc<Self>, io: Io, guard: impl Any) -> Lease<B> {
         let now = self.clock.get();
-        let local = io.socket().local_addr().ok();
+        let local = io.socket().local();
         let (client, guard) = (Client::new(io), Box::new(guard));
         Lease::of_http1(self, Box::new(Kept { client, local, served: 0, born: now, since: now, guard }))
     }
@@ -349,7 +349,7 @@ where
         guard: impl Any,
         (streams, ping): (Option<usize>, Option<(Duration, Duration)>),
     ) -> Result<Lease<B>, ConnectError> {
-        let local = io.socket().local_addr().ok();
+        let local = io.socket().local();
         let mut builder = http2::Builder::new(LocalExec);
         builder
             .timer(TokioTimer::new())

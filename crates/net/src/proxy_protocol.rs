@@ -125,8 +125,23 @@ fn ends_v6(body: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
     ))
 }
 
+/// What an upstream is told of the connection it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Header {
+    /// How it is written.
+    pub version: Version,
+    /// The client's end and ours; none where they cannot be told, as those of a Unix socket.
+    pub ends: Option<(SocketAddr, SocketAddr)>,
+}
+
 /// Writes the header that tells an upstream who a connection is from.
-pub fn write(version: Version, from: SocketAddr, to: SocketAddr) -> Vec<u8> {
+pub fn write(Header { version, ends }: Header) -> Vec<u8> {
+    let Some((from, to)) = ends else {
+        return match version {
+            Version::V1 => b"PROXY UNKNOWN\r\n".to_vec(),
+            Version::V2 => [&SIGNATURE[..], &[0x20, 0, 0, 0]].concat(),
+        };
+    };
     let is_v4 = from.is_ipv4() && to.is_ipv4();
     match version {
         Version::V1 => {
@@ -172,13 +187,22 @@ mod tests {
         for (version, (from, to)) in
             [Version::V1, Version::V2].into_iter().flat_map(|v| pairs.map(|p| (v, p)))
         {
-            let header = write(version, from, to);
+            let header = write(Header { version, ends: Some((from, to)) });
             let wanted = Preamble::Header { version, length: header.len(), ends: Some((from, to)) };
 
             assert_eq!(read(&[&header[..], b"GET /"].concat()), wanted);
             for cut in 0..header.len() {
                 assert_eq!(read(&header[..cut]), Preamble::More, "{version:?} cut at {cut}");
             }
+        }
+    }
+
+    #[test]
+    fn ends_that_cannot_be_told_are_not() {
+        for version in [Version::V1, Version::V2] {
+            let header = write(Header { version, ends: None });
+
+            assert_eq!(read(&header), Preamble::Header { version, length: header.len(), ends: None });
         }
     }
 

@@ -17,6 +17,17 @@ pub struct Passed {
     pub up: Cell<u64>,
     /// Bytes to the client.
     pub down: Cell<u64>,
+    /// Whether the client was the first of both to end.
+    pub is_left_by_client: Cell<bool>,
+    is_left: Cell<bool>,
+}
+
+impl Passed {
+    fn leaves(&self, is_client: bool) {
+        if !self.is_left.replace(true) {
+            self.is_left_by_client.set(is_client);
+        }
+    }
 }
 
 /// How a relay ended.
@@ -36,8 +47,8 @@ where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut client = Counted { inner: client, read: &passed.up };
-    let mut upstream = Counted { inner: upstream, read: &passed.down };
+    let mut client = Counted { inner: client, read: &passed.up, passed, is_client: true };
+    let mut upstream = Counted { inner: upstream, read: &passed.down, passed, is_client: false };
     let mut copy = pin!(copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER, BUFFER));
     let Some(idle) = idle else {
         return ended(copy.await);
@@ -65,6 +76,8 @@ fn ended(result: io::Result<(u64, u64)>) -> Ended {
 struct Counted<'a, S> {
     inner: S,
     read: &'a Cell<u64>,
+    passed: &'a Passed,
+    is_client: bool,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
@@ -74,9 +87,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-        self.read.set(self.read.get() + (buf.filled().len() - before) as u64);
-        Poll::Ready(Ok(()))
+        let result = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
+        let count = buf.filled().len() - before;
+        self.read.set(self.read.get() + count as u64);
+        if count == 0 {
+            self.passed.leaves(self.is_client);
+        }
+        Poll::Ready(result)
     }
 }
 
@@ -123,6 +140,26 @@ mod tests {
         assert!(matches!(ended, Ended::Closed));
         assert_eq!((&heard, answer.as_slice()), (b"hello", &b"hi"[..]));
         assert_eq!((passed.up.get(), passed.down.get()), (5, 2));
+    }
+
+    #[tokio::test]
+    async fn whoever_ends_first_is_known() {
+        for client_is_first in [true, false] {
+            let ((mut client, near), (mut server, far)) = (duplex(64), duplex(64));
+            let passed = Passed::default();
+
+            let leaving = async {
+                let (first, second) =
+                    if client_is_first { (&mut client, &mut server) } else { (&mut server, &mut client) };
+                first.shutdown().await.unwrap();
+                // Only when the end has passed.
+                second.read_to_end(&mut Vec::new()).await.unwrap();
+                second.shutdown().await.unwrap();
+            };
+            tokio::join!(relay(near, far, None, &passed), leaving);
+
+            assert_eq!(passed.is_left_by_client.get(), client_is_first);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use balance::{Breakers, RetryBudget};
 use proto::envoy::config::cluster::v3::circuit_breakers::{Thresholds, thresholds};
 use proto::envoy::config::cluster::v3::{CircuitBreakers, Cluster};
 
-use crate::read::{Wrong, number, percent, refuse};
+use crate::read::{Wrong, limit, number, percent, refuse};
 
 /// The limits of a cluster, for requests of the usual priority; there is no other.
 pub(crate) fn breakers(message: &Cluster) -> Result<Breakers, Wrong> {
@@ -36,9 +36,9 @@ fn usually(message: &Thresholds) -> Result<Breakers, Wrong> {
 
 fn budget(message: &thresholds::RetryBudget) -> Result<RetryBudget, Wrong> {
     let default = RetryBudget::default();
-    refuse(message.budget_interval.is_some(), "retry_budget.budget_interval")?;
     Ok(RetryBudget {
         percent: percent(&message.budget_percent, "retry_budget.budget_percent")?.unwrap_or(default.percent),
         least: number(&message.min_retry_concurrency).unwrap_or(default.least),
+        interval: limit(&message.budget_interval, "retry_budget.budget_interval")?,
     })
 }

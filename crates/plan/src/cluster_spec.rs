@@ -17,7 +17,7 @@ use crate::breaker::breakers;
 use crate::discovery::ClusterKind;
 use crate::http1::HeaderCase;
 use crate::http2::Ping;
-use crate::outlier::outlier;
+use crate::outlier::{Errors, outlier};
 use crate::read::{
     At, Within, Wrong, config, duration, each, named, number, origin, refuse, socket_address, text,
 };
@@ -29,6 +29,8 @@ use crate::upstream_http::{AutoSni, HTTP_OPTIONS, HttpOptions, UpstreamHttp};
 pub struct ClusterSpec {
     /// Its name, e.g. `outbound|9080|v1|reviews.default.svc.cluster.local`.
     pub name: Arc<str>,
+    /// The name under which its numbers are kept.
+    pub stat_name: Arc<str>,
     /// How its endpoints are found.
     pub kind: ClusterKind,
     /// How one of them is chosen.
@@ -47,6 +49,8 @@ pub struct ClusterSpec {
     pub breakers: Breakers,
     /// When an endpoint is taken out for its answers; none for never.
     pub outlier: Option<Arc<Outlier>>,
+    /// Which answers count as errors there; none for 5xx.
+    pub errors: Option<Errors>,
     /// How its endpoints are spoken to below HTTP.
     pub sockets: SocketChoice,
     /// What TLS takes from the request that a connection is made for.
@@ -121,6 +125,7 @@ impl ClusterSpec {
             return Err(Wrong::new(path, "needs TLS towards all endpoints, to negotiate by"));
         }
         Ok(Self {
+            stat_name: stat_name(message, &name),
             name,
             kind,
             balancer,
@@ -139,6 +144,7 @@ impl ClusterSpec {
                 Some(rules) => Some(outlier(rules).within("outlier_detection")?),
                 None => None,
             },
+            errors: http.errors,
             sockets,
             auto_sni: http.auto_sni,
             bind: bind(message)?,
@@ -180,6 +186,15 @@ impl ClusterSpec {
         let Some(Kind::StructValue(first)) = &list.values.first()?.kind else { return None };
         let text = |field| first.fields.get(field).and_then(text).unwrap_or_default();
         Some(Service { name: text("name"), namespace: text("namespace"), host: text("host") })
+    }
+}
+
+/// The name for numbers, without the semicolon by which Istio has tags cut out of it.
+fn stat_name(message: &wire::Cluster, name: &Arc<str>) -> Arc<str> {
+    match message.alt_stat_name.trim_end_matches(';') {
+        "" => Arc::clone(name),
+        own if *own == **name => Arc::clone(name),
+        own => own.into(),
     }
 }
 

@@ -191,7 +191,7 @@ impl Dns {
         })
     }
 
-    fn of_cache(message: &DnsCacheConfig) -> Result<Self, Wrong> {
+    pub(crate) fn of_cache(message: &DnsCacheConfig) -> Result<Self, Wrong> {
         let retry = message.dns_failure_refresh_rate.as_ref().map(|rate| &rate.base_interval);
         let refresh = duration(&message.dns_refresh_rate, "dns_refresh_rate")?;
         Ok(Self {

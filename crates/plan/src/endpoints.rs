@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use balance::{Health, Host, Hosts, Policy, Settings, Table};
+use base::Address;
 use filter::Share;
 use proto::envoy::config::endpoint::v3 as wire;
 use proto::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
@@ -65,7 +66,7 @@ pub struct Endpoint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// At an address.
-    Address(SocketAddr),
+    Address(Address),
     /// Wherever the name resolves to.
     Name(Arc<str>, u16),
 }
@@ -189,9 +190,9 @@ impl Assignment {
     fn arrange(&mut self, spec: &ClusterSpec, hosts: &mut Hosts) {
         let balancer = &spec.balancer;
         let all = self.endpoints.iter().filter_map(|endpoint| {
-            let Target::Address(address) = endpoint.target else { return None };
+            let Target::Address(address) = &endpoint.target else { return None };
             Some(Host {
-                address,
+                address: address.clone(),
                 key: match balancer.hashes_hostname {
                     true => endpoint.hostname.clone(),
                     false => endpoint.key.clone(),
@@ -237,7 +238,7 @@ impl Assignment {
                 Target::Name(name, port) => {
                     let hostname = endpoint.hostname.clone().or_else(|| Some(Arc::clone(name)));
                     endpoints.extend(resolve(name).into_iter().take(most).map(|ip| Endpoint {
-                        target: Target::Address(SocketAddr::new(ip, *port)),
+                        target: Target::Address(SocketAddr::new(ip, *port).into()),
                         hostname: hostname.clone(),
                         ..endpoint.clone()
                     }));
@@ -276,7 +277,13 @@ impl Endpoint {
             return Err(Wrong::new("endpoint", "is missing"));
         };
         let target = match host_port(&endpoint.address).within("endpoint")? {
-            HostPort::Address(address) => Target::Address(address),
+            HostPort::Address(address) => Target::Address(address.into()),
+            HostPort::Pipe(pipe) => match spec.kind {
+                ClusterKind::LogicalDns(_) | ClusterKind::StrictDns(_) => {
+                    return Err(Wrong::new("endpoint.address.pipe", "is not to be resolved by DNS"));
+                }
+                _ => Target::Address(Address::Pipe(pipe.path)),
+            },
             HostPort::Name(name, port) => match spec.kind {
                 ClusterKind::LogicalDns(_) | ClusterKind::StrictDns(_) => Target::Name(name, port),
                 _ => {

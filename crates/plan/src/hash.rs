@@ -123,7 +123,7 @@ pub(crate) fn hash(policies: &[HashPolicy], request: &http::request::Parts, peer
             }
             HashSource::Header(name) => header(request, name),
             HashSource::Query(name) => query(request.uri.query().unwrap_or_default(), name),
-            HashSource::SourceIp => Some(source_ip(peer)),
+            HashSource::SourceIp => source_ip(peer),
         };
         if let Some(new) = new {
             all.hash = Some(join(all.hash, new));
@@ -135,9 +135,9 @@ pub(crate) fn hash(policies: &[HashPolicy], request: &http::request::Parts, peer
     all
 }
 
-/// The hash of a client's address without its port.
-pub(crate) fn source_ip(peer: &Peer) -> u64 {
-    hashed(peer.remote.ip().to_canonical().to_string().as_bytes())
+/// The hash of a client's address without its port; none of a Unix socket's.
+pub(crate) fn source_ip(peer: &Peer) -> Option<u64> {
+    Some(hashed(peer.remote.ip()?.to_canonical().to_string().as_bytes()))
 }
 
 /// Several headers of one name count in any order.

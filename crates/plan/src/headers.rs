@@ -9,11 +9,12 @@
 mod tests;
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 
+use base::Address;
 use filter::Exchange;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use proto::envoy::config::core::v3::HeaderValueOption;
+use smallvec::SmallVec;
 
 use crate::read::{Wrong, each, required};
 
@@ -48,7 +49,9 @@ pub struct HeaderScope<'a> {
     /// The cluster the request goes to.
     pub cluster: &'a str,
     /// The endpoint it goes to, once there is one.
-    pub upstream: Option<SocketAddr>,
+    pub upstream: Option<&'a Address>,
+    /// Whether the response is a reply of our own: like Envoy's, its status is told as 0.
+    pub is_reply: bool,
 }
 
 /// The changes a message makes to requests and to responses. Configurations, virtual hosts, routes and weighted
@@ -75,19 +78,18 @@ impl HeaderOps {
         if add.is_empty() && remove.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Self {
-            remove: each(remove, &format!("{prefix}_headers_to_remove"), |name| header_name(name, ""))?,
-            add: each(add, &format!("{prefix}_headers_to_add"), Addition::compile)?,
-        }))
+        let mut add = each(add, &format!("{prefix}_headers_to_add"), Addition::compile)?;
+        // Like Envoy: what overwrites is done before what adds, whichever was written first.
+        add.sort_by_key(|addition| !addition.overwrites());
+        let remove = each(remove, &format!("{prefix}_headers_to_remove"), |name| header_name(name, ""))?;
+        Ok(Some(Self { remove, add }))
     }
 
     /// Applies them to the request's headers.
     pub fn apply_to_request(&self, x: &mut Exchange, scope: HeaderScope<'_>) {
         self.remove.iter().for_each(|name| drop(x.request.headers.remove(name)));
-        for addition in &self.add {
-            if let Some(value) = addition.value(x, scope) {
-                addition.put(&mut x.request.headers, value);
-            }
+        for (addition, value) in self.values(x, scope) {
+            addition.put(&mut x.request.headers, value);
         }
     }
 
@@ -96,12 +98,16 @@ impl HeaderOps {
         if let Some(response) = &mut x.response {
             self.remove.iter().for_each(|name| drop(response.headers.remove(name)));
         }
-        for addition in &self.add {
-            let value = addition.value(x, scope);
-            if let (Some(value), Some(response)) = (value, &mut x.response) {
+        for (addition, value) in self.values(x, scope) {
+            if let Some(response) = &mut x.response {
                 addition.put(&mut response.headers, value);
             }
         }
+    }
+
+    /// What is to be put in, all of it made from the headers as they are before.
+    fn values(&self, x: &Exchange, scope: HeaderScope<'_>) -> SmallVec<[(&Addition, HeaderValue); 4]> {
+        self.add.iter().filter_map(|addition| Some((addition, addition.value(x, scope)?))).collect()
     }
 }
 
@@ -128,6 +134,10 @@ impl Addition {
             action,
             keeps_empty: message.keep_empty_value,
         })
+    }
+
+    fn overwrites(&self) -> bool {
+        matches!(self.action, Action::Overwrite | Action::OverwriteIfExists)
     }
 
     /// The header's value here; none where it is empty and not to be kept so.
@@ -275,19 +285,22 @@ impl Part {
         let mut text = String::new();
         let _ = match self {
             Self::LocalAddress { with_ip: true, with_port: true } => write!(text, "{}", x.facts.peer.local),
-            Self::LocalAddress { with_ip: true, .. } => write!(text, "{}", x.facts.peer.local.ip()),
-            Self::LocalAddress { .. } => write!(text, "{}", x.facts.peer.local.port()),
+            Self::LocalAddress { with_ip: true, .. } => without_port(&x.facts.peer.local, &mut text),
+            Self::LocalAddress { .. } => match x.facts.peer.local.port() {
+                Some(port) => write!(text, "{port}"),
+                None => Ok(()),
+            },
             Self::Protocol => write!(text, "{}", protocol(x.request.version)),
             Self::RemoteAddress { with_port: true } => write!(text, "{}", x.facts.peer.remote),
-            Self::RemoteAddress { with_port: false } => write!(text, "{}", x.facts.peer.remote.ip()),
+            Self::RemoteAddress { with_port: false } => without_port(&x.facts.peer.remote, &mut text),
             Self::Request(source) => return source.render(&x.request.headers, Some(&x.request), out),
             Self::Response(source) => {
                 let none = HeaderMap::new();
                 return source.render(x.response.as_ref().map_or(&none, |r| &r.headers), None, out);
             }
-            Self::ResponseCode => match &x.response {
+            Self::ResponseCode => match x.response.as_ref().filter(|_| !scope.is_reply) {
                 Some(response) => write!(text, "{}", response.status.as_u16()),
-                None => Ok(()),
+                None => write!(text, "0"),
             },
             Self::Route => write!(text, "{}", scope.route),
             Self::Text(plain) => write!(text, "{plain}"),
@@ -298,6 +311,14 @@ impl Part {
             Self::UpstreamCluster => write!(text, "{}", scope.cluster),
         };
         out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// A Unix socket has no port to leave out.
+fn without_port(address: &Address, text: &mut String) -> std::fmt::Result {
+    match address.ip() {
+        Some(ip) => write!(text, "{ip}"),
+        None => write!(text, "{address}"),
     }
 }
 
@@ -348,7 +369,7 @@ impl Field {
             Self::Header(name) => headers.get(name).map(HeaderValue::as_bytes),
             Self::Method => Some(request?.method.as_str().as_bytes()),
             Self::Path => Some(request?.uri.path_and_query()?.as_str().as_bytes()),
-            Self::Scheme => Some(request?.uri.scheme_str().unwrap_or("http").as_bytes()),
+            Self::Scheme => Some(filter::scheme(request?).as_bytes()),
         }
     }
 }

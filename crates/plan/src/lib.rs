@@ -60,8 +60,10 @@ pub use listener::{Direction, FilterChain, Listener, Terminal};
 pub use listener_filter::{AcceptsProxy, Inspector};
 pub use manager::{
     CertificateDetails, ClientCertificate, Codec, HttpManager, RouteSource, ServerHeader, StripPort,
+    Underscores,
 };
 pub use matcher::{Conditions, Unmet};
+pub use outlier::Errors;
 pub use path::{EscapedSlashes, Normalised, PathRules, normalise};
 pub use plan::Plan;
 pub use request::Request;
@@ -73,7 +75,7 @@ pub use route::{
 };
 pub use routes::{Lookup, RouteMatch, Routes};
 pub use secret::{Certificate, Pem, SanKind, SanMatch, Secret, Validation};
-pub use sieve::{ChainMatch, Connection, Range, Sieve, SourceOrigin, Transport};
+pub use sieve::{ChainMatch, Connection, Range, Sieve, SourceOrigin, Transport, matched};
 pub use store::Store;
 pub use table::{RouteTable, TlsRequirement, VirtualHost};
 pub use tcp::{TcpProxy, Tunnel};

@@ -3,23 +3,25 @@
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::Origin;
+use base::{Address, Origin};
 use proto::Any;
 use proto::envoy::config::listener::v3 as wire;
+use proto::envoy::extensions::filters::network::sni_dynamic_forward_proxy::v3::FilterConfig as SniForward;
+use proto::envoy::extensions::filters::network::sni_dynamic_forward_proxy::v3::filter_config::PortSpecifier;
 
 use crate::access_log::{AccessLog, access_logs};
 use crate::cluster_spec::{Degraded, Keepalive};
+use crate::discovery::Dns;
 use crate::inert::InertFilter;
 use crate::listener_filter::{AcceptsProxy, Inspector, ListenerFilters};
 use crate::manager::HttpManager;
 use crate::read::{
-    At, Within, Wrong, config, duration, each, flag, limit, named, number, origin, refuse, socket_address,
+    At, Within, Wrong, config, duration, each, flag, limit, listened, named, number, origin, refuse,
 };
-use crate::sieve::{ChainMatch, Connection, Sieve};
+use crate::sieve::{ChainMatch, Connection, Sieve, some_port};
 use crate::tcp::TcpProxy;
 use crate::transport::ServerTls;
 
@@ -29,7 +31,9 @@ pub struct Listener {
     /// Its name, e.g. `0.0.0.0_9080`.
     pub name: Arc<str>,
     /// Its own address, then its additional ones.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<Address>,
+    /// The permissions of the Unix sockets among them; none for those they are made with.
+    pub mode: Option<u32>,
     /// Whether a socket is bound; else connections only come by hand-over from another listener.
     pub bind_to_port: bool,
     /// Which side of the workload it serves.
@@ -111,10 +115,7 @@ impl Listener {
     pub(crate) fn compile(message: &wire::Listener, registry: &filter::Registry) -> Result<Self, Wrong> {
         let name = named(&message.name, "name")?;
         refuse_listener_fields(message)?;
-        let mut addresses = vec![socket_address(&message.address)?];
-        addresses.extend(each(&message.additional_addresses, "additional_addresses", |a| {
-            socket_address(&a.address)
-        })?);
+        let (addresses, mode) = addresses(message)?;
         let mut chains =
             each(&message.filter_chains, "filter_chains", |chain| FilterChain::compile(chain, registry))?;
         let wanted: Vec<ChainMatch> = chains.iter().map(|chain| chain.wanted.clone()).collect();
@@ -129,10 +130,15 @@ impl Listener {
         let is_transparent = flag(&message.transparent, false);
         let filters = ListenerFilters::compile(&message.listener_filters, is_transparent)?;
         let bound = message.deprecated_v1.as_ref().and_then(|v1| v1.bind_to_port.as_ref());
+        let bind_to_port = flag(&message.bind_to_port, bound.is_none_or(|bound| bound.value));
+        if addresses.iter().any(Address::is_pipe) {
+            refuse_beside_pipe(message, &filters, bind_to_port)?;
+        }
         Ok(Self {
             name,
             addresses,
-            bind_to_port: flag(&message.bind_to_port, bound.is_none_or(|bound| bound.value)),
+            mode,
+            bind_to_port,
             direction: match message.traffic_direction {
                 1 => Direction::Inbound,
                 2 => Direction::Outbound,
@@ -170,7 +176,7 @@ impl Listener {
     /// Whether the first bytes of a connection to a port must be looked at for TLS.
     pub fn looks_for_tls(&self, port: u16) -> bool {
         self.tls_inspector.as_ref().is_some_and(|inspector| inspector.is_on(port))
-            && self.sieve.asks_tls(port)
+            && (self.sieve.asks_tls(port) || self.chains.iter().any(|chain| chain.follows_server_name(port)))
     }
 
     /// Whether the first bytes of a connection to a port must be looked at for HTTP.
@@ -185,6 +191,49 @@ impl Listener {
             Terminal::Http(manager) => Some(manager),
             Terminal::Tcp(_) => None,
         })
+    }
+}
+
+/// Where a listener listens, and the permissions of its Unix sockets.
+fn addresses(message: &wire::Listener) -> Result<(Vec<Address>, Option<u32>), Wrong> {
+    let (first, mut mode) = listened(&message.address)?;
+    let mut addresses = vec![first];
+    for (place, more) in message.additional_addresses.iter().enumerate() {
+        let path = format!("additional_addresses[{place}]");
+        let (address, own) = listened(&more.address).within(&path)?;
+        if address.is_pipe() && addresses.iter().any(Address::is_pipe) && own != mode {
+            return Err(Wrong::new(path + ".address.pipe.mode", "differs from that of another address"));
+        }
+        mode = mode.or(own);
+        addresses.push(address);
+    }
+    Ok((addresses, mode))
+}
+
+/// What a Unix socket has nothing of.
+fn refuse_beside_pipe(
+    message: &wire::Listener,
+    filters: &ListenerFilters,
+    bind_to_port: bool,
+) -> Result<(), Wrong> {
+    let wrong = [
+        (!bind_to_port, "bind_to_port", "must be true: nothing is handed over from a Unix socket"),
+        (
+            flag(&message.use_original_dst, false),
+            "use_original_dst",
+            "connections to a Unix socket have none",
+        ),
+        (
+            filters.restores_destination,
+            "listener_filters",
+            "connections to a Unix socket have no original destination",
+        ),
+        (flag(&message.transparent, false), "transparent", "is not for Unix sockets"),
+        (message.tcp_keepalive.is_some(), "tcp_keepalive", "is not for Unix sockets"),
+    ];
+    match wrong.into_iter().find(|(is_set, ..)| *is_set) {
+        Some((_, path, why)) => Err(Wrong::new(path, why)),
+        None => Ok(()),
     }
 }
 
@@ -232,16 +281,12 @@ impl FilterChain {
         let Some((last, before)) = message.filters.split_last() else {
             return Err(Wrong::new("filters", "is empty"));
         };
-        let mut follows_sni = false;
-        let inert = each(before, "filters", |filter| {
-            follows_sni |= is_sni_cluster(filter);
-            if is_sni_cluster(filter) { Ok(None) } else { inert(filter).map(Some) }
-        })?;
         let mut terminal =
             Terminal::compile(last, registry).within(format_args!("filters[{}]", before.len()))?;
-        if let (true, Terminal::Tcp(proxy)) = (follows_sni, &mut terminal) {
-            proxy.follows_sni = true;
-        }
+        let inert = each(before, "filters", |filter| match by_server_name(filter)? {
+            None => inert(filter).map(Some),
+            Some(by) => terminal.follow(by).map(|()| None),
+        })?;
         Ok(Self {
             name: message.name.as_str().into(),
             wanted: match &message.filter_chain_match {
@@ -261,6 +306,15 @@ impl FilterChain {
     }
 }
 
+impl FilterChain {
+    /// Whether it may take connections to a port and lets their server name decide where they go.
+    fn follows_server_name(&self, port: u16) -> bool {
+        let follows = matches!(&self.terminal, Terminal::Tcp(proxy)
+            if proxy.follows_sni || proxy.forwards_by_name.is_some());
+        follows && self.wanted.port.is_none_or(|wanted| wanted == port)
+    }
+}
+
 impl Terminal {
     fn compile(message: &wire::Filter, registry: &filter::Registry) -> Result<Self, Wrong> {
         let any = typed(message)?;
@@ -276,6 +330,28 @@ impl Terminal {
             other => Err(Wrong::new("typed_config", format!("{other} cannot end a filter chain here"))),
         }
     }
+
+    /// Lets the server name of a connection's TLS greeting decide.
+    fn follow(&mut self, by: ByServerName) -> Result<(), Wrong> {
+        match (self, by) {
+            (Self::Tcp(proxy), ByServerName::Cluster) => proxy.follows_sni = true,
+            (Self::Tcp(proxy), ByServerName::Host { port }) => proxy.forwards_by_name = Some(port),
+            // Requests have names of their own, by which they are routed.
+            (Self::Http(_), ByServerName::Cluster) => {}
+            (Self::Http(_), ByServerName::Host { .. }) => {
+                return Err(Wrong::new("typed_config", "is for a TCP proxy only"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the server name of a connection's TLS greeting names.
+enum ByServerName {
+    /// The cluster.
+    Cluster,
+    /// The host that a dynamic cluster resolves.
+    Host { port: u16 },
 }
 
 fn typed(message: &wire::Filter) -> Result<&Any, Wrong> {
@@ -288,11 +364,34 @@ fn typed(message: &wire::Filter) -> Result<&Any, Wrong> {
     }
 }
 
-/// Whether a filter lets the server name of a connection's TLS greeting name the cluster.
-fn is_sni_cluster(message: &wire::Filter) -> bool {
-    typed(message).is_ok_and(|any| {
-        proto::any::type_name(&any.type_url) == "envoy.extensions.filters.network.sni_cluster.v3.SniCluster"
-    })
+/// What a filter lets the server name of a connection's TLS greeting name; none where it is another filter.
+fn by_server_name(message: &wire::Filter) -> Result<Option<ByServerName>, Wrong> {
+    let any = typed(message)?;
+    match proto::any::type_name(&any.type_url) {
+        "envoy.extensions.filters.network.sni_cluster.v3.SniCluster" => Ok(Some(ByServerName::Cluster)),
+        "envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig" => {
+            let message = proto::any::unpack(any).at("typed_config")?;
+            sni_forward(&message).within("typed_config").map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The names are remembered where the cluster's are, whose cache the filter must name.
+fn sni_forward(message: &SniForward) -> Result<ByServerName, Wrong> {
+    let Some(cache) = &message.dns_cache_config else {
+        return Err(Wrong::new("dns_cache_config", "is missing"));
+    };
+    named(&cache.name, "name").and_then(|_| Dns::of_cache(cache)).within("dns_cache_config")?;
+    // Nobody reads what it would save.
+    refuse(message.save_upstream_address, "save_upstream_address")?;
+    match message.port_specifier {
+        // Envoy would take it, and connect to port 0.
+        None => Err(Wrong::new("port_value", "is missing")),
+        Some(PortSpecifier::PortValue(number)) => {
+            Ok(ByServerName::Host { port: some_port(number, "port_value")? })
+        }
+    }
 }
 
 /// Network filters before the last: only those that observe, and whose absence lets nothing more through.

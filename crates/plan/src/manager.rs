@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use filter::Registry;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use proto::envoy::config::core::v3::HttpProtocolOptions;
 use proto::envoy::extensions::filters::network::http_connection_manager::v3 as wire;
 use proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
     RouteSpecifier, StripPortMode,
 };
+use proto::google::protobuf::UInt32Value;
 
 use crate::access_log::{AccessLog, access_logs};
 use crate::filter_list::FilterList;
@@ -38,6 +39,10 @@ pub struct HttpManager {
     pub header_case: HeaderCase,
     /// How many requests one HTTP/2 connection may carry at a time; none for as many as are usual.
     pub max_streams: Option<u32>,
+    /// How many bytes one stream of HTTP/2 may have under way towards the proxy; none for as many as are usual.
+    pub stream_window: Option<u32>,
+    /// The same of a whole connection.
+    pub connection_window: Option<u32>,
     /// How an HTTP/2 connection is found out to be dead; none for not at all.
     pub ping: Option<Ping>,
     /// What becomes of the `server` header.
@@ -76,12 +81,16 @@ pub struct HttpManager {
     pub max_connection_duration: Option<Duration>,
     /// Ends a request and its response that take longer.
     pub max_stream_duration: Option<Duration>,
+    /// How long a client may take to close after it was answered before it had said all; none for no time.
+    pub delayed_close: Option<Duration>,
     /// How many requests a connection may carry.
     pub max_requests_per_connection: Option<u32>,
     /// How many bytes a request's head may have.
     pub max_head_bytes: u32,
     /// How many headers a request may have.
     pub max_headers: u32,
+    /// What becomes of a request's headers with an underscore in their name.
+    pub underscores: Underscores,
     /// The protocols, in lower case, a connection may be upgraded to; `connect` for the method.
     pub upgrades: Vec<Box<str>>,
     /// Where requests are logged.
@@ -127,6 +136,43 @@ pub enum ServerHeader {
     Overwrite(HeaderValue),
     /// It stays as it is, or absent.
     PassThrough,
+}
+
+/// What becomes of headers with an underscore in their name, which some programs take for a hyphen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Underscores {
+    /// They are as good as others.
+    #[default]
+    Allow,
+    /// They are left out.
+    Drop,
+    /// The request is refused.
+    Reject,
+}
+
+impl Underscores {
+    /// Does it to the headers of a request; whether the request may go on.
+    pub fn admit(self, headers: &mut HeaderMap) -> bool {
+        let has_one = |name: &HeaderName| name.as_str().contains('_');
+        if self == Self::Allow || !headers.keys().any(has_one) {
+            return true;
+        }
+        let found: Vec<HeaderName> = headers.keys().filter(|name| has_one(name)).cloned().collect();
+        found.iter().for_each(|name| drop(headers.remove(name)));
+        self == Self::Drop
+    }
+
+    fn compile(common: &HttpProtocolOptions) -> Result<Self, Wrong> {
+        match common.headers_with_underscores_action {
+            0 => Ok(Self::Allow),
+            1 => Ok(Self::Reject),
+            2 => Ok(Self::Drop),
+            other => {
+                let path = "common_http_protocol_options.headers_with_underscores_action";
+                Err(Wrong::new(path, format!("{other} is not known")))
+            }
+        }
+    }
 }
 
 /// What is done to the port in an authority.
@@ -197,11 +243,8 @@ impl HttpManager {
     pub(crate) fn compile(message: &wire::HttpConnectionManager, registry: &Registry) -> Result<Self, Wrong> {
         refuse_fields(message)?;
         let common = message.common_http_protocol_options.unwrap_or_default();
-        refuse(
-            common.headers_with_underscores_action != 0,
-            "common_http_protocol_options.headers_with_underscores_action",
-        )?;
         let http1 = message.http_protocol_options.as_ref();
+        let http2 = message.http2_protocol_options.as_ref();
         let filters = Arc::new(FilterList::compile(&message.http_filters, registry)?);
         Ok(Self {
             stat_prefix: message.stat_prefix.as_str().into(),
@@ -215,11 +258,10 @@ impl HttpManager {
             },
             accepts_http_10: http1.is_some_and(|http1| http1.accept_http_10),
             header_case: HeaderCase::compile(http1).within("http_protocol_options")?,
-            max_streams: message
-                .http2_protocol_options
-                .as_ref()
-                .and_then(|http2| number(&http2.max_concurrent_streams)),
-            ping: Ping::compile(message.http2_protocol_options.as_ref())?,
+            max_streams: http2.and_then(|http2| number(&http2.max_concurrent_streams)),
+            stream_window: window(http2.map(|http2| &http2.initial_stream_window_size))?,
+            connection_window: window(http2.map(|http2| &http2.initial_connection_window_size))?,
+            ping: Ping::compile(http2)?,
             server: server_header(message)?,
             use_remote_address: flag(&message.use_remote_address, false),
             inside: match &message.internal_address_config {
@@ -247,9 +289,11 @@ impl HttpManager {
                 &common.max_stream_duration,
                 "common_http_protocol_options.max_stream_duration",
             )?,
+            delayed_close: or(duration(&message.delayed_close_timeout, "delayed_close_timeout")?, 1),
             max_requests_per_connection: number(&common.max_requests_per_connection).filter(|n| *n > 0),
             max_head_bytes: number(&message.max_request_headers_kb).unwrap_or(60).saturating_mul(1024),
             max_headers: number(&common.max_headers_count).unwrap_or(100),
+            underscores: Underscores::compile(&common)?,
             upgrades: upgrades(message)?,
             access_log: access_logs(&message.access_log)?,
             client_certificate: match message.forward_client_cert_details {
@@ -326,6 +370,16 @@ fn idle_timeout(common: &HttpProtocolOptions) -> Result<Option<Duration>, Wrong>
 /// An absent limit is the default, a limit of zero is none.
 fn or(set: Option<Duration>, default: u64) -> Option<Duration> {
     set.or(Some(Duration::from_secs(default))).filter(|limit| !limit.is_zero())
+}
+
+/// The size of a window of HTTP/2, within what the protocol and Envoy allow.
+fn window(size: Option<&Option<UInt32Value>>) -> Result<Option<u32>, Wrong> {
+    match size.and_then(number) {
+        Some(size) if !(65_535..=0x7fff_ffff).contains(&size) => {
+            Err(Wrong::new("http2_protocol_options", format!("a window of {size} bytes is not allowed")))
+        }
+        size => Ok(size),
+    }
 }
 
 fn upgrades(message: &wire::HttpConnectionManager) -> Result<Vec<Box<str>>, Wrong> {

@@ -1,5 +1,6 @@
 //! When an endpoint is taken out for its answers, as Envoy writes it.
 
+mod errors;
 #[cfg(test)]
 mod tests;
 
@@ -9,6 +10,8 @@ use std::time::Duration;
 use balance::{Enforcing, FailurePercentage, Outlier, Streaks, SuccessRate};
 use proto::envoy::config::cluster::v3::OutlierDetection;
 use proto::google::protobuf::{self, UInt32Value};
+
+pub use errors::Errors;
 
 use crate::read::{Wrong, duration, flag, number, refuse};
 

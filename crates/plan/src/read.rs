@@ -7,7 +7,7 @@ use std::time::Duration;
 use base::Origin;
 use http::StatusCode;
 use proto::envoy::config::core::v3::{
-    Address, Metadata, SocketAddress, address, socket_address::PortSpecifier,
+    self as core, Address, Metadata, SocketAddress, address, socket_address::PortSpecifier,
 };
 use proto::envoy::r#type::v3::Percent;
 use proto::google::protobuf::{self, Struct, Value, value::Kind};
@@ -132,6 +132,7 @@ pub(crate) fn named(text: &str, path: &str) -> Result<Arc<str>, Wrong> {
 /// An address of a host: numbers, or a name to be resolved.
 pub(crate) enum HostPort {
     Address(SocketAddr),
+    Pipe(Pipe),
     Name(Arc<str>, u16),
 }
 
@@ -141,7 +142,7 @@ pub(crate) fn host_port(message: &Option<Address>) -> Result<HostPort, Wrong> {
         Some(address::Address::SocketAddress(socket)) => {
             socket_host_port(socket).within("address.socket_address")
         }
-        Some(address::Address::Pipe(_)) => Err(Wrong::new("address.pipe", "unix sockets are not supported")),
+        Some(address::Address::Pipe(pipe)) => Ok(HostPort::Pipe(self::pipe(pipe).within("address.pipe")?)),
         Some(address::Address::EnvoyInternalAddress(_)) => {
             Err(Wrong::new("address.envoy_internal_address", "is not supported"))
         }
@@ -170,10 +171,53 @@ fn socket_host_port(socket: &SocketAddress) -> Result<HostPort, Wrong> {
 pub(crate) fn socket_address(message: &Option<Address>) -> Result<SocketAddr, Wrong> {
     match host_port(message)? {
         HostPort::Address(address) => Ok(address),
-        HostPort::Name(name, _) => {
-            Err(Wrong::new("address.socket_address.address", format!("{name:?} is not an IP address")))
-        }
+        HostPort::Name(name, _) => Err(not_an_ip(&name)),
+        HostPort::Pipe(_) => Err(Wrong::new("address.pipe", "is no IP address")),
     }
+}
+
+/// Where a listener listens: an address of numbers or a Unix socket, the latter with its permissions.
+pub(crate) fn listened(message: &Option<Address>) -> Result<(base::Address, Option<u32>), Wrong> {
+    match host_port(message)? {
+        HostPort::Address(address) => Ok((address.into(), None)),
+        HostPort::Name(name, _) => Err(not_an_ip(&name)),
+        HostPort::Pipe(pipe) => Ok((base::Address::Pipe(pipe.path), pipe.mode)),
+    }
+}
+
+fn not_an_ip(name: &str) -> Wrong {
+    Wrong::new("address.socket_address.address", format!("{name:?} is not an IP address"))
+}
+
+/// A Unix socket.
+pub(crate) struct Pipe {
+    pub(crate) path: Arc<str>,
+    /// The permissions of its file; none for those it is made with.
+    pub(crate) mode: Option<u32>,
+}
+
+/// The kernel takes no longer path.
+const LONGEST_PATH: usize = 107;
+
+fn pipe(message: &core::Pipe) -> Result<Pipe, Wrong> {
+    let path = named(&message.path, "path")?;
+    if path.len() > LONGEST_PATH {
+        return Err(Wrong::new("path", format!("is longer than {LONGEST_PATH} bytes")));
+    }
+    if !path.starts_with(['/', '@']) || path.len() == 1 || path.contains('\0') {
+        let why = "is neither absolute nor, after an `@`, the name of an abstract socket";
+        return Err(Wrong::new("path", format!("{path:?} {why}")));
+    }
+    if message.mode > 0o777 {
+        return Err(Wrong::new(
+            "mode",
+            format!("{:o} has more than the nine bits of permissions", message.mode),
+        ));
+    }
+    if message.mode != 0 && path.starts_with('@') {
+        return Err(Wrong::new("mode", "is for sockets that are files"));
+    }
+    Ok(Pipe { path, mode: Some(message.mode).filter(|mode| *mode != 0) })
 }
 
 /// One field of a filter's metadata.

@@ -104,6 +104,11 @@ impl RetryOn {
         Self(list.split(',').filter_map(|name| known(name.trim())).fold(0, |all, reason| all | reason.0))
     }
 
+    /// Envoy's names of these.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        REASONS.iter().filter(move |(_, reason)| self.contains(*reason)).map(|(name, _)| *name)
+    }
+
     /// Whether any of `reasons` is among these.
     pub const fn contains(self, reasons: Self) -> bool {
         self.0 & reasons.0 != 0
@@ -215,7 +220,7 @@ impl Retry {
             || (on(RetryOn::RATE_LIMITED) && headers.contains_key("x-envoy-ratelimited"))
             || (on(RetryOn::STATUS_CODES) && self.statuses.contains(&status))
             || (on(RetryOn::HEADERS)
-                && self.headers.iter().any(|condition| condition.matches_headers(headers)))
+                && self.headers.iter().any(|condition| condition.matches_response(status, headers)))
             || self.wants_grpc(headers)
     }
 

@@ -85,6 +85,8 @@ pub struct Forward {
     pub max_duration: Option<Duration>,
     /// How far a gRPC call's own `grpc-timeout` is followed.
     pub grpc_timeout: GrpcTimeout,
+    tells_grpc: bool,
+    overrules: Overrules,
     /// When it is sent again.
     pub retry: Option<Retry>,
     /// New path and host.
@@ -138,6 +140,25 @@ pub enum GrpcTimeout {
     Ignored,
     /// Up to this; none for however far.
     UpTo(Option<Duration>),
+}
+
+/// For which requests a route itself says how long their streams may last, whatever the HTTP manager says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Overrules {
+    All,
+    /// Those that say it themselves.
+    Grpc,
+    None,
+}
+
+impl Overrules {
+    fn compile(message: &wire::RouteAction) -> Self {
+        match &message.max_stream_duration {
+            Some(max) if max.max_stream_duration.is_some() => Self::All,
+            Some(max) if max.grpc_timeout_header_max.is_some() => Self::Grpc,
+            _ => Self::None,
+        }
+    }
 }
 
 /// The clusters a request may go to.
@@ -307,6 +328,9 @@ impl Forward {
             idle_timeout: duration(&message.idle_timeout, "idle_timeout")?,
             max_duration,
             grpc_timeout,
+            // Of the new kind of timeouts they are not told.
+            tells_grpc: message.max_stream_duration.is_none() && grpc_timeout != GrpcTimeout::Ignored,
+            overrules: Overrules::compile(message),
             retry: retry.filter(|retry| retry.retries > 0 && retry.on != Default::default()),
             rewrite: Rewrite::compile(message)?,
             mirrors: each(mirrors, "request_mirror_policies", Mirror::compile)?,
@@ -324,6 +348,20 @@ impl Forward {
                 own.into_iter().chain(most).min().or(self.max_duration)
             }
             _ => self.timeout.into_iter().chain(self.max_duration).min(),
+        }
+    }
+
+    /// Whether upstreams of gRPC calls are told how long they have.
+    pub fn tells_grpc_timeout(&self) -> bool {
+        self.tells_grpc
+    }
+
+    /// Whether a request's stream may last as long as the HTTP manager says, since the route says nothing of it.
+    pub fn leaves_duration_to_manager(&self, request: &http::request::Parts) -> bool {
+        match self.overrules {
+            Overrules::All => false,
+            Overrules::Grpc => !request.headers.contains_key("grpc-timeout"),
+            Overrules::None => true,
         }
     }
 

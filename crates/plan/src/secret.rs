@@ -114,7 +114,12 @@ impl Secret {
                 Ok(Self::Certificate(Arc::new(Certificate::compile(message).within("tls_certificate")?)))
             }
             Type::ValidationContext(message) => {
-                Ok(Self::Validation(Arc::new(Validation::compile(message).within("validation_context")?)))
+                let validation = Validation::compile(message).within("validation_context")?;
+                // Without roots nobody has vouched for the list.
+                match validation.has_roots() || validation.crl.is_none() {
+                    true => Ok(Self::Validation(Arc::new(validation))),
+                    false => Err(Wrong::new("validation_context.crl", "needs trusted_ca")),
+                }
             }
             Type::SessionTicketKeys(_) => Err(Wrong::new("session_ticket_keys", "is not supported")),
             Type::GenericSecret(_) => Err(Wrong::new("generic_secret", "is not supported")),
@@ -172,7 +177,7 @@ impl Validation {
                 read(text).ok_or_else(|| Wrong::new("", format!("{text:?} is not a SHA-256 digest")))
             })
         };
-        let validation = Self {
+        Ok(Self {
             roots: Pem::optional(&message.trusted_ca, "trusted_ca")?,
             system_roots: message.system_root_certs.is_some(),
             crl: Pem::optional(&message.crl, "crl")?,
@@ -184,12 +189,11 @@ impl Validation {
                 == TrustChainVerification::AcceptUntrusted as i32,
             accepts_expired: message.allow_expired_certificate,
             max_depth: number(&message.max_verify_depth),
-        };
-        // Without roots nobody has vouched for the names.
-        if validation.roots.is_none() && !validation.system_roots && validation.crl.is_some() {
-            return Err(Wrong::new("crl", "needs trusted_ca"));
-        }
-        Ok(validation)
+        })
+    }
+
+    fn has_roots(&self) -> bool {
+        self.roots.is_some() || self.system_roots
     }
 
     /// The same, if its conditions stand on something.
@@ -197,8 +201,8 @@ impl Validation {
     /// # Errors
     /// Says what is demanded of a certificate that nobody has vouched for.
     pub fn sound(self) -> Result<Self, &'static str> {
-        let has_roots = self.roots.is_some() || self.system_roots;
-        match has_roots {
+        match self.has_roots() {
+            false if self.crl.is_some() => Err("is missing: nobody vouches for the list of what is revoked"),
             false if !self.names.is_empty() => Err("is missing: names that nobody vouches for mean nothing"),
             false if self.accepts_expired => Err("is missing: without it no time is looked at"),
             _ => Ok(self),

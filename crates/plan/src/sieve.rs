@@ -5,8 +5,9 @@
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use base::Address;
 use proto::envoy::config::core::v3::CidrRange;
 use proto::envoy::config::listener::v3::FilterChainMatch;
 
@@ -30,6 +31,11 @@ pub struct Connection<'a> {
     pub transport: Transport,
     /// The protocols its TLS greeting offers; without TLS the recognised one (`http/1.1`, `h2c`).
     pub protocols: &'a [&'a str],
+}
+
+/// The address that stands for one in a match: of a Unix socket the one that Envoy takes, which nobody has.
+pub fn matched(address: &Address) -> SocketAddr {
+    address.socket().unwrap_or_else(|| (Ipv4Addr::BROADCAST, 0).into())
 }
 
 /// What the first bytes of a connection are.
@@ -155,7 +161,7 @@ impl ChainMatch {
 }
 
 /// A port a connection can have.
-fn some_port(number: u32, path: &str) -> Result<u16, Wrong> {
+pub(crate) fn some_port(number: u32, path: &str) -> Result<u16, Wrong> {
     match port(number, path)? {
         0 => Err(Wrong::new(path, "0 is not a port")),
         port => Ok(port),

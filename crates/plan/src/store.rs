@@ -151,7 +151,7 @@ impl Store {
             self.listeners.iter().filter(|(other, _)| ***other != *name && !coming.contains(&***other));
         for (other, kept) in others.filter(|(_, kept)| kept.value.bind_to_port == listener.bind_to_port) {
             if let Some(address) =
-                listener.addresses.iter().find(|a| a.port() != 0 && kept.value.addresses.contains(a))
+                listener.addresses.iter().find(|a| a.port() != Some(0) && kept.value.addresses.contains(a))
             {
                 return Err(Wrong::new("address", format!("{address} is taken by the listener {other:?}")));
             }
@@ -376,7 +376,10 @@ fn handover(listeners: &BTreeMap<Arc<str>, Arc<Listener>>) -> HashMap<SocketAddr
     let by_binding = |bound: bool| listeners.values().filter(move |listener| listener.bind_to_port == bound);
     for listener in by_binding(true).chain(by_binding(false)) {
         for address in &listener.addresses {
-            by_address.insert(*address, Arc::clone(listener));
+            // Nothing is redirected from a Unix socket.
+            if let Some(address) = address.socket() {
+                by_address.insert(address, Arc::clone(listener));
+            }
         }
     }
     by_address

@@ -29,6 +29,9 @@ pub struct TcpProxy {
     pub clusters: Vec<(Arc<str>, u32)>,
     /// Whether the server name of a TLS greeting, where there is one, is the cluster's name instead.
     pub follows_sni: bool,
+    /// The port at which a dynamic cluster reaches whom the server name of a TLS greeting names; none where that
+    /// name is not resolved, and such a cluster has nobody.
+    pub forwards_by_name: Option<u16>,
     /// Whether a cluster that chooses by hash gets that of the client's address.
     pub hashes_source_ip: bool,
     /// Closes a connection that was silent this long; none for never.
@@ -89,6 +92,7 @@ impl TcpProxy {
             stat_prefix: message.stat_prefix.as_str().into(),
             clusters,
             follows_sni: false,
+            forwards_by_name: None,
             hashes_source_ip: hashes_source_ip(message)?,
             idle_timeout: match duration(&message.idle_timeout, "idle_timeout")? {
                 None => Some(Duration::from_secs(3600)),
@@ -117,9 +121,15 @@ impl TcpProxy {
         }
     }
 
+    /// Whom a dynamic cluster is to reach, with the port, by the server name of a connection's TLS greeting.
+    pub fn named(&self, server_name: Option<&str>) -> Option<String> {
+        let (name, port) = (server_name.filter(|name| !name.is_empty())?, self.forwards_by_name?);
+        Some(format!("{name}:{port}"))
+    }
+
     /// The hash of a connection, by which a cluster may choose its endpoint.
     pub fn hashed(&self, peer: &Peer) -> Option<u64> {
-        self.hashes_source_ip.then(|| source_ip(peer))
+        self.hashes_source_ip.then(|| source_ip(peer)).flatten()
     }
 }
 
@@ -156,7 +166,9 @@ impl Tunnel {
         for part in &self.host {
             match part {
                 HostPart::LocalAddress => host.push_str(&peer.local.to_string()),
-                HostPart::LocalPort => host.push_str(&peer.local.port().to_string()),
+                HostPart::LocalPort => {
+                    host.extend(peer.local.port().map(|port| port.to_string()));
+                }
                 HostPart::ServerName => host.push_str(server_name.unwrap_or("-")),
                 HostPart::Text(text) => host.push_str(text),
             }

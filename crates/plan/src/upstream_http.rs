@@ -11,6 +11,7 @@ use proto::envoy::extensions::upstreams::http::v3::http_protocol_options::explic
 
 use crate::http1::HeaderCase;
 use crate::http2::Ping;
+use crate::outlier::Errors;
 use crate::read::{At, Within, Wrong, duration, limit, number, refuse};
 
 /// The key under which a cluster says what HTTP it speaks.
@@ -41,7 +42,7 @@ pub struct AutoSni {
 }
 
 /// How HTTP is spoken to a cluster's endpoints.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct HttpOptions {
     pub(crate) version: UpstreamHttp,
     pub(crate) idle_timeout: Option<Duration>,
@@ -52,12 +53,14 @@ pub(crate) struct HttpOptions {
     pub(crate) ping: Option<Ping>,
     pub(crate) auto_sni: AutoSni,
     pub(crate) header_case: HeaderCase,
+    pub(crate) errors: Option<Errors>,
 }
 
 impl HttpOptions {
     #[allow(deprecated, reason = "old control planes still write the old spellings")]
     pub(crate) fn compile(message: &Cluster) -> Result<Self, Wrong> {
         let old_max = number(&message.max_requests_per_connection);
+        let mut errors = None;
         let (common, version, (streams, ping), auto_sni, http1) =
             match message.typed_extension_protocol_options.get(HTTP_OPTIONS) {
                 Some(any) => {
@@ -65,6 +68,8 @@ impl HttpOptions {
                     let options: wire::HttpProtocolOptions = proto::any::unpack(any).at(path)?;
                     let (version, http2) = version(&options).within(path)?;
                     let auto_sni = auto_sni(&options).within(path)?;
+                    let detection = options.outlier_detection.as_ref().map(Errors::compile);
+                    errors = detection.transpose().within("outlier_detection").within(path)?;
                     let http1 = header_case(http1_options(&options)).within(path)?;
                     let http2 = (http2.and_then(streams), Ping::compile(http2).within(path)?);
                     (options.common_http_protocol_options, version, http2, auto_sni, http1)
@@ -94,6 +99,7 @@ impl HttpOptions {
             ping,
             auto_sni,
             header_case: http1,
+            errors,
         })
     }
 }

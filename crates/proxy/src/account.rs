@@ -3,12 +3,11 @@
 
 use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use base::Origin;
+use base::{Address, Origin};
 use bytes::Bytes;
 use filter::{Chain, ChainRun, Exchange, Limits, LocalReply, Phases, ReasonFlag, Step};
 use http::header::{HOST, HeaderName, USER_AGENT};
@@ -66,7 +65,7 @@ pub(crate) struct Record {
     pub(crate) over_edge: bool,
     phases: Phases,
     /// The client, as far as its word is believed.
-    pub(crate) from: SocketAddr,
+    pub(crate) from: Address,
     pub(crate) original_path: Option<Box<str>>,
     pub(crate) began: Instant,
     started: Duration,
@@ -85,8 +84,8 @@ pub(crate) struct Way {
     pub(crate) route: Option<Arc<str>>,
     pub(crate) origin: Option<String>,
     pub(crate) view: Option<Rc<View>>,
-    pub(crate) upstream: Option<SocketAddr>,
-    pub(crate) local: Option<SocketAddr>,
+    pub(crate) upstream: Option<Address>,
+    pub(crate) local: Option<Address>,
     pub(crate) workload: Option<Arc<Workload>>,
 }
 
@@ -104,7 +103,7 @@ impl Entry {
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let facts = filter::Facts::new(
             filter::Moment(started),
-            filter::Peer { remote: client.remote, local: client.local },
+            filter::Peer { remote: client.remote.clone(), local: client.destination.clone() },
             client.worker.random(),
         );
         let record = Record {
@@ -122,7 +121,7 @@ impl Entry {
             complete: false,
             status: None,
             details: Cow::Borrowed("via_upstream"),
-            from: client.remote,
+            from: client.remote.clone(),
             original_path: None,
             began: Instant::now(),
             started,
@@ -371,12 +370,12 @@ impl Record {
             bytes_received: upload.map_or(self.relayed, Upload::received),
             bytes_sent: self.sent,
             attempts: self.x.facts.attempt,
-            upstream_host: self.way.upstream,
+            upstream_host: self.way.upstream.as_ref(),
             upstream_cluster: self.way.view.as_ref().map(|view| &*view.cluster.name),
-            upstream_local: self.way.local,
-            downstream_local: Some(client.local),
-            downstream_remote: Some(self.from),
-            downstream_direct: Some(client.direct),
+            upstream_local: self.way.local.as_ref(),
+            downstream_local: Some(&client.destination),
+            downstream_remote: Some(&self.from),
+            downstream_direct: Some(&client.direct),
             server_name: client.server_name(),
             tls: client.secured().map(|secured| &secured.facts),
             route_name: self.way.route.as_deref(),

@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
+use base::Address;
 use http::{Method, StatusCode};
 use plan::Direction;
 use tokio::net::TcpListener;
@@ -88,7 +89,7 @@ fn admin(shared: &Shared, asked: &Asked) -> Reply {
 fn drain_listeners(shared: &Shared, inbound_only: bool) {
     let serving = shared.serving.load();
     let listeners = serving.listeners().filter(|l| !inbound_only || l.direction == Direction::Inbound);
-    let addresses: Arc<[SocketAddr]> = listeners.flat_map(|l| l.addresses.iter().copied()).collect();
+    let addresses: Arc<[Address]> = listeners.flat_map(|l| l.addresses.iter().cloned()).collect();
     if !inbound_only {
         shared.state.close();
     }

@@ -27,6 +27,8 @@ pub(crate) struct ResponseBody {
     busy: Option<Busy>,
     /// Whether the client's connection ends with it.
     closes: bool,
+    /// Whether a stream of HTTP/2 ends without an answer.
+    resets: bool,
     /// What the client's connection turns into after the head.
     tunnel: Option<Box<Tunnel>>,
     watch: Option<Watch>,
@@ -58,7 +60,7 @@ pub(crate) struct Holds {
 
 impl ResponseBody {
     fn new(kind: Kind, entry: Rc<Entry>) -> Self {
-        Self { kind, entry: Some(entry), busy: None, closes: false, tunnel: None, watch: None }
+        Self { kind, entry: Some(entry), busy: None, closes: false, resets: false, tunnel: None, watch: None }
     }
 
     /// These bytes.
@@ -96,6 +98,16 @@ impl ResponseBody {
         self.closes
     }
 
+    /// Ends a stream of HTTP/2 without an answer.
+    pub(crate) fn reset(&mut self) {
+        self.resets = true;
+    }
+
+    /// Whether a stream of HTTP/2 ends without an answer.
+    pub(crate) fn resets(&self) -> bool {
+        self.resets
+    }
+
     /// Turns the client's connection into something else after the head.
     pub(crate) fn turn_into(&mut self, tunnel: Option<Box<Tunnel>>) {
         self.tunnel = tunnel;
@@ -114,6 +126,13 @@ impl ResponseBody {
     /// Notes that there is nothing to send, as in answer to a `HEAD` request.
     pub(crate) fn skip(&mut self) {
         self.note(None);
+    }
+
+    /// Sends nothing of a body of our own, as in answer to a `HEAD` request.
+    pub(crate) fn leave_out(&mut self) {
+        if let Kind::Whole(bytes) = &mut self.kind {
+            *bytes = Bytes::new();
+        }
     }
 
     /// Cuts the body off where nothing passes for too long.

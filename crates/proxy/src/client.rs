@@ -1,15 +1,17 @@
 //! A client's connection as its exchanges know it: its ends, what it told, and who takes it.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base::Address;
 use http::HeaderValue;
 use net::hello::Hello;
-use plan::{FilterChain, HttpManager, Listener, Terminal, Transport};
+use net::interface::is_loopback;
+use plan::{FilterChain, HttpManager, Listener, Terminal, Transport, matched};
 use telemetry::{Format, Workload};
 use tokio::time::Sleep;
 
@@ -21,13 +23,11 @@ use crate::worker::Worker;
 pub(crate) struct Client {
     pub(crate) worker: Rc<Worker>,
     /// The other end of the socket.
-    pub(crate) direct: SocketAddr,
+    pub(crate) direct: Address,
     /// The client's end, as a PROXY header or the socket says.
-    pub(crate) remote: SocketAddr,
-    /// Our end.
-    pub(crate) local: SocketAddr,
-    /// Where it was going before any redirection.
-    pub(crate) destination: SocketAddr,
+    pub(crate) remote: Address,
+    /// Our end: where it was going before any redirection, or as a PROXY header says.
+    pub(crate) destination: Address,
     is_restored: bool,
     /// What its TLS told, where it speaks TLS.
     secured: OnceCell<Secured>,
@@ -37,7 +37,7 @@ pub(crate) struct Client {
     leaving: Cell<bool>,
     requests: Cell<u32>,
     seen: Cell<Instant>,
-    forwarded_for: OnceCell<HeaderValue>,
+    address: OnceCell<HeaderValue>,
     /// The timer of its exchanges' deadlines, while none of them has it.
     timer: Cell<Option<Pin<Box<Sleep>>>>,
 }
@@ -69,12 +69,11 @@ impl Chosen {
 }
 
 /// The addresses of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ends {
-    pub(crate) direct: SocketAddr,
-    pub(crate) remote: SocketAddr,
-    pub(crate) local: SocketAddr,
-    pub(crate) destination: SocketAddr,
+    pub(crate) direct: Address,
+    pub(crate) remote: Address,
+    pub(crate) destination: Address,
     pub(crate) is_restored: bool,
 }
 
@@ -93,9 +92,9 @@ impl Client {
         ends: Ends,
         looked: Looked,
     ) -> Option<Self> {
-        let Ends { direct, remote, local, destination, is_restored } = ends;
+        let Ends { direct, remote, destination, is_restored } = ends;
         let generation = worker.serving().generation;
-        let chain = Arc::clone(select(listener, (destination, remote, direct), &looked)?);
+        let chain = Arc::clone(select(listener, (&destination, &remote, &direct), &looked)?);
         let listener = Arc::clone(listener);
         let chosen = RefCell::new(Rc::new(Chosen {
             generation,
@@ -109,7 +108,6 @@ impl Client {
             worker,
             direct,
             remote,
-            local,
             destination,
             is_restored,
             secured: OnceCell::new(),
@@ -119,7 +117,7 @@ impl Client {
             leaving: Cell::new(false),
             requests: Cell::new(0),
             seen: Cell::new(Instant::now()),
-            forwarded_for: OnceCell::new(),
+            address: OnceCell::new(),
             timer: Cell::new(None),
         })
     }
@@ -137,7 +135,7 @@ impl Client {
         let generation = serving.generation;
         let listener = serving.listener(&before.listener.name);
         let found = listener.and_then(|l| {
-            select(l, (self.destination, self.remote, self.direct), &self.looked).map(|chain| (l, chain))
+            select(l, (&self.destination, &self.remote, &self.direct), &self.looked).map(|chain| (l, chain))
         });
         let chosen = Rc::new(match found.filter(|(_, chain)| is_alike(&before.chain, chain)) {
             Some((listener, chain)) => Chosen {
@@ -180,7 +178,7 @@ impl Client {
 
     /// Where it was going, if that is known to be another place than here.
     pub(crate) fn original(&self) -> Option<SocketAddr> {
-        self.is_restored.then_some(self.destination)
+        self.destination.socket().filter(|_| self.is_restored)
     }
 
     /// Who it is, where it has shown a certificate that was checked.
@@ -223,16 +221,28 @@ impl Client {
         self.timer.set(Some(timer));
     }
 
-    /// The client's address as a header's value.
-    pub(crate) fn forwarded_for(&self) -> &HeaderValue {
-        let text = || HeaderValue::try_from(self.remote.ip().to_string());
-        self.forwarded_for.get_or_init(|| text().unwrap_or_else(|_| HeaderValue::from_static("")))
+    /// The client's address as a header's value; a Unix socket has none.
+    pub(crate) fn address(&self) -> Option<&HeaderValue> {
+        self.remote.ip().map(|ip| self.address.get_or_init(|| written(ip)))
+    }
+
+    /// The address it is told by upstream: to others, a client on loopback is this machine.
+    pub(crate) fn forwarded_for(&self) -> Option<&HeaderValue> {
+        match is_loopback(self.remote.ip()?) {
+            true => Some(&self.worker.address),
+            false => self.address(),
+        }
     }
 
     /// Whether the connection should end with the exchanges it is in.
     pub(crate) fn is_leaving(&self) -> bool {
         self.leaving.get()
     }
+}
+
+/// An address as a header's value.
+pub(crate) fn written(ip: IpAddr) -> HeaderValue {
+    HeaderValue::try_from(ip.to_string()).expect("invariant: an address is written in ASCII")
 }
 
 /// Whether requests of a connection taken by one chain can be served by the other.
@@ -245,9 +255,11 @@ fn is_alike(before: &FilterChain, after: &FilterChain) -> bool {
 
 fn select<'l>(
     listener: &'l Listener,
-    (destination, source, direct_source): (SocketAddr, SocketAddr, SocketAddr),
+    (destination, source, direct_source): (&Address, &Address, &Address),
     looked: &Looked,
 ) -> Option<&'l Arc<FilterChain>> {
+    let (destination, source, direct_source) =
+        (matched(destination), matched(source), matched(direct_source));
     match &looked.hello {
         Some(hello) => {
             let protocols: Vec<&str> = hello.protocols.iter().map(String::as_str).collect();

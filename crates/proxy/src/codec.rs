@@ -3,7 +3,6 @@
 mod http1;
 
 use std::cell::Cell;
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -11,7 +10,7 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -95,8 +94,8 @@ async fn serve_http2(client: &Rc<Client>, manager: &HttpManager, stream: Stream,
     builder
         .timer(TokioTimer::new())
         .max_header_list_size(manager.max_head_bytes)
-        .initial_stream_window_size(H2_STREAM_WINDOW)
-        .initial_connection_window_size(H2_CONNECTION_WINDOW)
+        .initial_stream_window_size(manager.stream_window.unwrap_or(H2_STREAM_WINDOW))
+        .initial_connection_window_size(manager.connection_window.unwrap_or(H2_CONNECTION_WINDOW))
         .max_concurrent_streams(manager.max_streams.unwrap_or(H2_STREAMS))
         .enable_connect_protocol();
     if let Some(ping) = manager.ping {
@@ -118,12 +117,25 @@ async fn answer(
     client: Rc<Client>,
     request: Request<hyper::body::Incoming>,
     busy: Busy,
-) -> Result<Response<ResponseBody>, Infallible> {
+) -> Result<Response<ResponseBody>, Reset> {
     let (head, incoming) = request.into_parts();
+    let is_head = head.method == Method::HEAD;
     let mut response = exchange::serve(client, head, incoming.into(), Hop { is_http1: false }).await;
+    if is_head {
+        response.body_mut().leave_out();
+    }
+    if response.body().resets() {
+        response.body_mut().skip();
+        return Err(Reset);
+    }
     response.body_mut().keep(busy);
     Ok(response)
 }
+
+/// A request that is answered by the end of its stream.
+#[derive(Debug, thiserror::Error)]
+#[error("the stream is reset")]
+struct Reset;
 
 /// Polls a connection to its end; draining, a lost listener and long idleness make it finish.
 async fn drive<C: Future>(

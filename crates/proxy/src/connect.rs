@@ -53,7 +53,7 @@ pub(crate) async fn lease(
         // Boxed: most requests find a connection, and should not carry room for making one.
         None => Box::pin(wait(worker, view, picked, shelf)).await?,
     };
-    match view.cluster.state.take(Resource::Request, &view.cluster.breakers) {
+    match view.cluster.state.take(Resource::Request, &view.cluster.breakers, || worker.clock()) {
         Some(held) => Ok((lease, held)),
         None => {
             lease.release(view.keep());
@@ -80,10 +80,11 @@ async fn wait(
     shelf: &Rc<Shelf<RequestBody>>,
 ) -> Result<Lease<RequestBody>, Failure> {
     let (state, limits) = (&view.cluster.state, &view.cluster.breakers);
-    let _pending = state.take(Resource::Pending, limits).ok_or_else(|| overflow(view))?;
+    let now = || worker.clock();
+    let _pending = state.take(Resource::Pending, limits, now).ok_or_else(|| overflow(view))?;
     let mut is_told = false;
     loop {
-        let held = match state.take(Resource::Connection, limits) {
+        let held = match state.take(Resource::Connection, limits, now) {
             // Without any connection nobody would ever be told of a free one.
             None if shelf.connections() == 0 => Some(state.take_regardless(Resource::Connection)),
             held => held,
@@ -158,7 +159,7 @@ pub(crate) async fn bytes(
     (picked, way): (&Picked, &Way),
 ) -> Result<(Io, Counted), Failure> {
     let (cluster, counters) = (&view.cluster, &view.counters);
-    let held = cluster.state.take(Resource::Connection, &cluster.breakers);
+    let held = cluster.state.take(Resource::Connection, &cluster.breakers, || worker.clock());
     let Some(held) = held else {
         counters.connection_overflows.increment();
         return Err(Failure::Overflow);

@@ -5,10 +5,10 @@
 //! for ever.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::Address;
 use net::socket::Listening;
 use plan::{Listener, Plan, Store, Terminal};
 use tokio::sync::{Mutex, Notify, mpsc, oneshot};
@@ -35,7 +35,7 @@ pub struct Control {
     core: Arc<Mutex<Core>>,
     shared: Arc<Shared>,
     changed: Arc<Notify>,
-    wanted: BTreeMap<TypeUrl, BTreeSet<String>>,
+    wanted: BTreeMap<TypeUrl, Arc<BTreeSet<String>>>,
 }
 
 /// Whoever puts things in force when their time is over.
@@ -64,7 +64,7 @@ struct Core {
     judge: Judge,
     /// Clusters that are to go, and when at the latest.
     leaving: BTreeMap<String, Instant>,
-    bound: HashMap<SocketAddr, SocketAddr>,
+    bound: HashMap<Address, Address>,
     /// When listeners that could not be bound are tried again.
     unbound: Option<Instant>,
     /// When certificate files are looked at next.
@@ -106,9 +106,9 @@ impl Accept for Control {
     async fn apply(&mut self, update: Update) -> Vec<Reject> {
         let mut core = self.core.lock().await;
         let mut rejects = core.update(&update);
-        self.wanted.insert(TypeUrl::Endpoint, core.store.wanted_endpoints());
-        self.wanted.insert(TypeUrl::Route, core.store.wanted_routes());
-        self.wanted.insert(TypeUrl::Secret, core.store.wanted_secrets());
+        keep(&mut self.wanted, TypeUrl::Endpoint, core.store.wanted_endpoints());
+        keep(&mut self.wanted, TypeUrl::Route, core.store.wanted_routes());
+        keep(&mut self.wanted, TypeUrl::Secret, core.store.wanted_secrets());
         // A listener that could not be bound earlier is tried again by the way; that is not this update's fault.
         let unbound = core.publish().await;
         let is_new = |reject: &Reject| update.added.iter().any(|added| added.name == reject.name);
@@ -127,7 +127,7 @@ impl Accept for Control {
         rejects
     }
 
-    fn wanted(&self, ty: TypeUrl) -> BTreeSet<String> {
+    fn wanted(&self, ty: TypeUrl) -> Arc<BTreeSet<String>> {
         self.wanted.get(&ty).cloned().unwrap_or_default()
     }
 
@@ -137,6 +137,13 @@ impl Accept for Control {
             true => tracing::info!("following the control plane"),
             false => tracing::warn!("the control plane is away: going on with what it said last"),
         }
+    }
+}
+
+/// Keeps the names that are referred to now; where they are the same, the set of before.
+fn keep(wanted: &mut BTreeMap<TypeUrl, Arc<BTreeSet<String>>>, ty: TypeUrl, names: BTreeSet<String>) {
+    if wanted.get(&ty).is_none_or(|before| **before != names) {
+        wanted.insert(ty, Arc::new(names));
     }
 }
 
@@ -267,9 +274,9 @@ impl Core {
         serving.contexts = self.contexts(&serving);
         self.judge.follow(&serving);
         let serving = Arc::new(serving);
-        let needed: BTreeSet<SocketAddr> = serving.bound().collect();
+        let needed: BTreeSet<&Address> = serving.bound().collect();
         opened.retain(|(address, _)| needed.contains(address));
-        let closed: Vec<SocketAddr> = self.bound.keys().filter(|a| !needed.contains(a)).copied().collect();
+        let closed: Vec<Address> = self.bound.keys().filter(|a| !needed.contains(a)).cloned().collect();
         self.bound.retain(|address, _| needed.contains(address));
         self.shared.addresses.store(Arc::new(self.bound.clone()));
         self.install(serving, opened, &closed).await;
@@ -323,7 +330,7 @@ impl Core {
     fn bind(
         &mut self,
         before: &BTreeMap<Arc<str>, Arc<Listener>>,
-    ) -> (Vec<(SocketAddr, Vec<TcpListener>)>, Vec<Reject>) {
+    ) -> (Vec<(Address, Vec<net::socket::Listener>)>, Vec<Reject>) {
         let mut opened = Vec::new();
         let mut rejects = Vec::new();
         let listeners: Vec<Arc<Listener>> = self.ready.values().filter(|l| l.bind_to_port).cloned().collect();
@@ -335,12 +342,14 @@ impl Core {
                 let settings = Listening {
                     backlog: listener.backlog.and_then(|backlog| i32::try_from(backlog).ok()),
                     transparent: listener.transparent,
+                    mode: listener.mode,
                 };
-                match net::socket::bind_group(*address, self.shared.workers.len(), settings) {
+                match net::socket::bind_group(address, self.shared.workers.len(), settings) {
                     Ok(sockets) => {
-                        let actual = sockets.first().and_then(|s| s.local_addr().ok()).unwrap_or(*address);
-                        self.bound.insert(*address, actual);
-                        opened.push((*address, sockets));
+                        let actual = sockets.first().and_then(|socket| socket.local());
+                        let actual = actual.map_or_else(|| address.clone(), Address::Ip);
+                        self.bound.insert(address.clone(), actual);
+                        opened.push((address.clone(), sockets));
                     }
                     Err(error) => {
                         let message = format!("cannot bind {address}: {error}");
@@ -380,14 +389,14 @@ impl Core {
     async fn install(
         &self,
         serving: Arc<Serving>,
-        opened: Vec<(SocketAddr, Vec<TcpListener>)>,
-        closed: &[SocketAddr],
+        opened: Vec<(Address, Vec<net::socket::Listener>)>,
+        closed: &[Address],
     ) {
-        let mut shares: Vec<Vec<(SocketAddr, TcpListener)>> = Vec::new();
+        let mut shares: Vec<Vec<(Address, net::socket::Listener)>> = Vec::new();
         shares.resize_with(self.shared.workers.len(), Vec::new);
         for (address, sockets) in opened {
             for (share, socket) in shares.iter_mut().zip(sockets) {
-                share.push((address, socket));
+                share.push((address.clone(), socket));
             }
         }
         self.shared.serving.store(Arc::clone(&serving));

@@ -5,17 +5,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::Address;
 use net::hello::{self, Greeting};
 use net::proxy_protocol::{self, Preamble, Version};
 use net::sniff::{Wire, recognise};
-use net::{Connection, Stream};
+use net::{Connection, Socket, Stream};
 use plan::{AcceptsProxy, Listener, ServerTls, Terminal};
-use tokio::net::TcpStream;
 
 use crate::client::{Chosen, Client, Ends, Looked};
 use crate::counters::Active;
 use crate::secured::Secured;
-use crate::worker::Worker;
+use crate::worker::{Bound, Worker};
 use crate::{codec, tcp};
 
 /// More of a connection's beginning than this is not looked at.
@@ -25,64 +25,63 @@ const LONGEST_LOOK: usize = 64 * 1024;
 const HANDSHAKE: Duration = Duration::from_secs(15);
 
 /// Begins to serve one accepted connection, beside all others.
-pub(crate) fn begin(
-    worker: Rc<Worker>,
-    address: SocketAddr,
-    entered: Connection,
-    accepted: (TcpStream, SocketAddr),
-) {
-    tokio::task::spawn_local(serve(worker, address, entered, accepted));
+pub(crate) fn begin(worker: Rc<Worker>, bound: Rc<Bound>, entered: Connection, accepted: (Socket, Address)) {
+    tokio::task::spawn_local(serve(worker, bound, entered, accepted));
 }
 
 /// Serves one accepted connection to its end.
-async fn serve(
-    worker: Rc<Worker>,
-    address: SocketAddr,
-    entered: Connection,
-    accepted: (TcpStream, SocketAddr),
-) {
+async fn serve(worker: Rc<Worker>, bound: Rc<Bound>, entered: Connection, accepted: (Socket, Address)) {
     let (socket, remote) = accepted;
     let serving = worker.serving();
-    let Some(listener) = serving.at(address).cloned() else { return };
-    let Ok(local) = socket.local_addr() else { return };
+    let Some(listener) = serving.at(&bound.address).cloned() else { return };
+    let local = match &socket {
+        Socket::Pipe(_) => bound.address.clone(),
+        Socket::Tcp(stream) => match stream.local_addr() {
+            Ok(local) => local.into(),
+            Err(_) => return,
+        },
+    };
     let counters = worker.ledger.counters.listener(&listener.name);
     counters.accepted.increment();
     let _active = Active::begin(&counters.active);
     let redirected = listener.use_original_dst || listener.restores_destination;
-    let destination =
-        redirected.then(|| net::socket::original_destination(&socket)).flatten().unwrap_or(local);
-    let listener = match listener.use_original_dst {
-        true => serving.captured(destination).cloned().unwrap_or(listener),
-        false => listener,
+    let original = redirected.then(|| socket.original_destination()).flatten();
+    let destination = original.map_or_else(|| local.clone(), Address::Ip);
+    let listener = match destination.socket().filter(|_| listener.use_original_dst) {
+        Some(destination) => serving.captured(destination).cloned().unwrap_or(listener),
+        None => listener,
     };
     let mut stream = Stream::new(socket);
     if let Some(keepalive) = listener.keepalive {
         let probes = net::socket::probes(keepalive.time, keepalive.interval, keepalive.probes);
         // A socket that is gone already fails on its first read.
-        let _ = net::socket::keepalive(stream.socket(), &probes);
+        let _ = stream.socket().keepalive(&probes);
     }
     let is_restored = destination != local || listener.transparent;
-    let mut ends = Ends { direct: remote, remote, local, destination, is_restored };
+    let mut ends = Ends { direct: remote.clone(), remote, destination, is_restored };
     if let Some(accepts) = listener.proxy_protocol {
         match preamble(&listener, accepts, &mut stream).await {
             Ok(Some((from, to))) => {
-                (ends.remote, ends.destination, ends.is_restored) = (from, to, true);
+                (ends.remote, ends.destination, ends.is_restored) = (from.into(), to.into(), true);
             }
             Ok(None) => {}
             Err(()) => {
                 counters.bad_preambles.increment();
-                tracing::debug!(listener = &*listener.name, %remote, "no PROXY header where one is due");
+                tracing::debug!(listener = &*listener.name, remote = %ends.remote, "no PROXY header where one is due");
                 return;
             }
         }
     }
-    let Some(looked) = look(&listener, ends.destination.port(), &mut stream).await else { return };
+    let Some(looked) = look(&listener, plan::matched(&ends.destination).port(), &mut stream).await else {
+        return;
+    };
     let name = looked.hello.as_ref().and_then(|hello| hello.server_name.clone());
-    match Client::new(Rc::clone(&worker), &listener, ends, looked) {
+    match Client::new(Rc::clone(&worker), &listener, ends.clone(), looked) {
         Some(client) => go_on(client, stream, entered).await,
         None => {
+            let remote = &ends.remote;
             counters.without_chain.increment();
-            worker.ledger.unmatched(&listener, (ends.remote, ends.direct, ends.destination), name.as_deref());
+            worker.ledger.unmatched(&listener, (remote, &ends.direct, &ends.destination), name.as_deref());
             tracing::debug!(listener = &*listener.name, %remote, "no filter chain takes the connection");
         }
     }

@@ -7,6 +7,7 @@ mod asks;
 mod filtering;
 mod forward;
 mod inbound;
+mod mirror;
 mod respond;
 mod taken;
 
@@ -27,11 +28,12 @@ use crate::body::ResponseBody;
 use crate::client::{Chosen, Client};
 use crate::reply;
 use crate::silence::Watch;
-use crate::upgrade::{self, Upgrade};
+use crate::upgrade::{self, Times, Upgrade};
 use crate::upload::{Broken, Incoming, Source, Upload};
 use crate::view::InForce;
 use filtering::{Filtering, Frames, Passed};
 use forward::{Passage, Taking};
+use inbound::After;
 use respond::Passing;
 use taken::Taken;
 
@@ -67,13 +69,19 @@ pub(crate) fn serve(
                 None => (route(&entry, manager, incoming, upgrade).await, false),
                 Some(limit) => (timed(&entry, manager, (incoming, upgrade), limit).await, false),
             },
-            Err(refused) => (respond::local(&entry, manager, None, refused.reply).await, refused.closes),
+            Err(refused) => {
+                let mut response = respond::local(&entry, manager, None, refused.reply).await;
+                if refused.after == After::Reset {
+                    response.body_mut().reset();
+                    // The client gets no status to speak of.
+                    entry.record.borrow_mut().status = None;
+                }
+                (response, refused.after == After::Close)
+            }
         };
         // What was not upgraded may be followed by what only the other protocol understands.
         let hopes = entry.record.borrow().upgrades;
-        // The rest of a request that was not waited for may still come.
-        let is_late = response.status() == StatusCode::REQUEST_TIMEOUT && response.body().is_own();
-        if (closes || refused || hopes || is_late) && !response.body().turns() {
+        if (closes || refused || hopes) && !response.body().turns() {
             response.body_mut().close();
         }
         response
@@ -132,7 +140,12 @@ async fn route(
         // Boxed: most requests meet no filter, and should not carry room for one.
         match Box::pin(filter_request(entry, incoming, keep)).await {
             Ok(upload) => upload,
-            Err(reply) => return respond::local(entry, manager, taken, reply).await,
+            Err(reply) => {
+                if let Some(taken) = taken {
+                    forward::note_cluster(entry, taken);
+                }
+                return respond::local(entry, manager, taken, reply).await;
+            }
         }
     } else {
         (!incoming.is_end_stream()).then(|| Upload::new(Source::Client(incoming), keep))
@@ -266,7 +279,13 @@ fn turned(
     taken: &Taken<'_>,
     (head, upstream, upgrade): (response::Parts, Raw, Upgrade),
 ) -> Response<ResponseBody> {
-    let tunnel = upgrade::begin(entry, upgrade, upstream, taken.idle_timeout(manager));
+    let until = {
+        let record = entry.record.borrow();
+        let longest = taken.longest(manager, &record.x.request);
+        longest.map(|longest| record.began + longest)
+    };
+    let times = Times { idle: taken.idle_timeout(manager), until };
+    let tunnel = upgrade::begin(entry, upgrade, upstream, times);
     let head = (head, tunnel.is_some());
     let mut response = respond::upgraded(entry, manager, taken, head);
     response.body_mut().turn_into(tunnel);

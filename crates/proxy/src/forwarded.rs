@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use base::Address;
 use http::header::{CONNECTION, EXPECT, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{Extensions, HeaderMap, HeaderValue, Uri, request};
 use net::http1::Names;
 use plan::HttpManager;
 
-use crate::client::Client;
+use crate::client::{Client, written};
 
 /// `x-forwarded-for`.
 pub(crate) const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -23,27 +24,37 @@ const INTERNAL: HeaderName = HeaderName::from_static("x-envoy-internal");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// What Envoy believes only from inside.
-const SENSITIVE: [HeaderName; 12] = [
-    HeaderName::from_static("x-envoy-attempt-count"),
+/// What Envoy does not believe that comes over an edge.
+const FROM_WITHIN: [HeaderName; 4] = [
     HeaderName::from_static("x-envoy-decorator-operation"),
     HeaderName::from_static("x-envoy-downstream-service-cluster"),
     HeaderName::from_static("x-envoy-downstream-service-node"),
+    HeaderName::from_static("x-envoy-original-path"),
+];
+
+/// What Envoy believes only of addresses that are said to be inside.
+const SENSITIVE: [HeaderName; 14] = [
+    INTERNAL,
+    HeaderName::from_static("x-envoy-attempt-count"),
     HeaderName::from_static("x-envoy-expected-rq-timeout-ms"),
     HeaderName::from_static("x-envoy-force-trace"),
     HeaderName::from_static("x-envoy-hedge-on-per-try-timeout"),
+    HeaderName::from_static("x-envoy-ip-tags"),
     HeaderName::from_static("x-envoy-max-retries"),
-    HeaderName::from_static("x-envoy-original-path"),
+    HeaderName::from_static("x-envoy-retriable-header-names"),
+    HeaderName::from_static("x-envoy-retriable-status-codes"),
+    HeaderName::from_static("x-envoy-retry-grpc-on"),
     HeaderName::from_static("x-envoy-retry-on"),
+    HeaderName::from_static("x-envoy-upstream-alt-stat-name"),
     HeaderName::from_static("x-envoy-upstream-rq-per-try-timeout-ms"),
     HeaderName::from_static("x-envoy-upstream-rq-timeout-ms"),
 ];
 
 /// Where a request comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Comes {
     /// The client, as far as its word is believed.
-    pub(crate) from: SocketAddr,
+    pub(crate) from: Address,
     /// Whether it comes from outside the mesh's own network, through an edge.
     pub(crate) over_edge: bool,
 }
@@ -193,36 +204,45 @@ pub(crate) fn forward(
     manager: &HttpManager,
     client: &Client,
 ) -> Comes {
-    let (remote, local) = (client.remote, client.local);
+    let remote = &client.remote;
+    // A Unix socket is inside of nothing.
+    let is_inside = |ip| manager.inside.iter().any(|range| range.contains(ip));
     let comes = if manager.use_remote_address {
-        let over_edge = !manager.inside.iter().any(|range| range.contains(remote.ip()));
+        let over_edge = !remote.ip().is_some_and(is_inside);
         if over_edge && special.has(Special::ENVOY) {
-            SENSITIVE.iter().for_each(|name| drop(headers.remove(name)));
-            headers.remove(INTERNAL);
+            FROM_WITHIN.iter().chain(&SENSITIVE).for_each(|name| drop(headers.remove(name)));
         }
-        let from = trusted(headers, special, manager.trusted_hops).unwrap_or(remote);
-        if !manager.skip_xff_append {
-            append_for(headers, special, client.forwarded_for());
+        let from = trusted(headers, special, manager.trusted_hops).unwrap_or_else(|| remote.clone());
+        if let (false, Some(address)) = (manager.skip_xff_append, client.forwarded_for()) {
+            append_for(headers, special, address);
         }
         if !over_edge {
             headers.insert(INTERNAL, HeaderValue::from_static("true"));
         } else if from.ip() == remote.ip() {
-            headers.insert(EXTERNAL, client.forwarded_for().clone());
-        } else if let Ok(value) = HeaderValue::try_from(from.ip().to_string()) {
-            headers.insert(EXTERNAL, value);
+            client.address().map(|address| headers.insert(EXTERNAL, address.clone()));
+        } else {
+            from.ip().map(|ip| headers.insert(EXTERNAL, written(ip)));
         }
         Comes { from, over_edge }
     } else {
-        let from = trusted(headers, special, manager.trusted_hops.saturating_add(1)).unwrap_or(remote);
-        Comes { from, over_edge: false }
+        let from = trusted(headers, special, manager.trusted_hops.saturating_add(1));
+        // One address alone is nobody's who stands between.
+        let is_alone = || headers.get(FOR).is_some_and(|told| !told.as_bytes().contains(&b','));
+        let inside = from.as_ref().and_then(Address::ip).is_some_and(is_inside) && is_alone();
+        if inside {
+            headers.insert(INTERNAL, HeaderValue::from_static("true"));
+        } else if special.has(Special::ENVOY) {
+            SENSITIVE.iter().for_each(|name| drop(headers.remove(name)));
+        }
+        Comes { from: from.unwrap_or_else(|| remote.clone()), over_edge: false }
     };
     let believes_proto = !manager.use_remote_address || manager.trusted_hops > 0;
     if !(believes_proto && special.has(Special::PROTO)) {
         let proto = if client.secured().is_some() { "https" } else { "http" };
         headers.insert(PROTO, HeaderValue::from_static(proto));
     }
-    if manager.append_x_forwarded_port {
-        headers.entry(PORT).or_insert_with(|| HeaderValue::from(local.port()));
+    if let (true, Some(port)) = (manager.append_x_forwarded_port, client.destination.port()) {
+        headers.entry(PORT).or_insert_with(|| HeaderValue::from(port));
     }
     certificate(headers, special, manager, client);
     comes
@@ -242,23 +262,20 @@ fn certificate(headers: &mut HeaderMap, special: Special, manager: &HttpManager,
 }
 
 /// The client told by the n-th address from the right of `x-forwarded-for`.
-fn trusted(headers: &HeaderMap, special: Special, hops: u32) -> Option<SocketAddr> {
+fn trusted(headers: &HeaderMap, special: Special, hops: u32) -> Option<Address> {
     if hops == 0 || !special.has(Special::FOR) {
         return None;
     }
     let value = headers.get_all(FOR).iter().next_back()?.to_str().ok()?;
     let nth = usize::try_from(hops).ok()?.checked_sub(1)?;
     let ip: IpAddr = value.rsplit(',').nth(nth)?.trim().parse().ok()?;
-    Some(SocketAddr::new(ip, 0))
+    Some(SocketAddr::new(ip, 0).into())
 }
 
-/// Marks a copy of a request as one that we make ourselves.
-pub(crate) fn copied(headers: &mut HeaderMap, local: IpAddr) {
+/// Marks a copy of a request as one that this machine makes itself.
+pub(crate) fn copied(headers: &mut HeaderMap, machine: &HeaderValue) {
     headers.insert(INTERNAL, HeaderValue::from_static("true"));
-    if let Ok(address) = HeaderValue::try_from(local.to_string()) {
-        let special = Special::among(headers);
-        append_for(headers, special, &address);
-    }
+    append_for(headers, Special::among(headers), machine);
 }
 
 fn append_for(headers: &mut HeaderMap, special: Special, address: &HeaderValue) {
@@ -318,8 +335,8 @@ mod tests {
     fn the_nth_trusted_address_counts_from_the_right() {
         let all = headers(&[("x-forwarded-for", "9.9.9.9, 1.2.3.4,5.6.7.8")]);
 
-        assert_eq!(trusted(&all, Special::among(&all), 1).unwrap().ip().to_string(), "5.6.7.8");
-        assert_eq!(trusted(&all, Special::among(&all), 2).unwrap().ip().to_string(), "1.2.3.4");
+        assert_eq!(trusted(&all, Special::among(&all), 1).unwrap().ip().unwrap().to_string(), "5.6.7.8");
+        assert_eq!(trusted(&all, Special::among(&all), 2).unwrap().ip().unwrap().to_string(), "1.2.3.4");
         assert_eq!(trusted(&all, Special::among(&all), 9), None);
     }
 }

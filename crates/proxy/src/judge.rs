@@ -1,10 +1,10 @@
 //! Outlier detection at work: workers tell of streaks, the control thread judges and lets return.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use balance::{Detectors, Event, Judgement, Suspicion};
+use base::Address;
 use telemetry::{Scope, WorkerStats};
 use tokio::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::serving::Serving;
 #[derive(Debug)]
 pub(crate) struct Suspect {
     pub(crate) cluster: Arc<str>,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     pub(crate) suspicion: Suspicion,
 }
 
@@ -24,6 +24,8 @@ pub(crate) struct Judge {
     detectors: Detectors,
     /// When each cluster's interval ends.
     due: BTreeMap<Arc<str>, Instant>,
+    /// Where each cluster's numbers are kept.
+    scopes: HashMap<Arc<str>, Scope>,
     stats: WorkerStats,
     began: Instant,
     seed: u64,
@@ -32,13 +34,21 @@ pub(crate) struct Judge {
 impl Judge {
     /// A judge of nobody yet; `began` is when the time of the process began.
     pub(crate) fn new(stats: WorkerStats, began: std::time::Instant, seed: u64) -> Self {
-        Self { detectors: Detectors::default(), due: BTreeMap::new(), stats, began: began.into(), seed }
+        Self {
+            detectors: Detectors::default(),
+            due: BTreeMap::new(),
+            scopes: HashMap::new(),
+            stats,
+            began: began.into(),
+            seed,
+        }
     }
 
     /// Judges by what is served from now on.
     pub(crate) fn follow(&mut self, serving: &Serving) {
         let now = Instant::now();
         let mut due = BTreeMap::new();
+        self.scopes.clear();
         let age = now - self.began;
         for cluster in serving.clusters() {
             if cluster.balancer.slow_start.is_some() {
@@ -49,6 +59,8 @@ impl Judge {
             self.detectors.follow(&cluster.name, rules, &cluster.state, hosts);
             let at = self.due.get(&cluster.name).copied().unwrap_or(now + rules.interval);
             due.insert(Arc::clone(&cluster.name), at.min(now + rules.interval));
+            let scope = Scope::Cluster(Arc::clone(&cluster.stat_name));
+            self.scopes.insert(Arc::clone(&cluster.name), scope);
         }
         self.due = due;
         let due = &self.due;
@@ -73,7 +85,7 @@ impl Judge {
             for event in events {
                 match event {
                     Event::Judged(address, suspicion, judgement) => {
-                        self.count(&name, address, suspicion, judgement);
+                        self.count(&name, &address, suspicion, judgement);
                     }
                     Event::Returned(address) => {
                         tracing::info!(cluster = &*name, %address, "an ejected endpoint is back");
@@ -90,21 +102,22 @@ impl Judge {
         let Some(detector) = self.detectors.of(&suspect.cluster) else { return };
         let seed = &mut self.seed;
         let judgement =
-            detector.suspect(now, suspect.address, suspect.suspicion, &mut || base::random::next(seed));
-        self.count(&suspect.cluster, suspect.address, suspect.suspicion, judgement);
+            detector.suspect(now, &suspect.address, suspect.suspicion, &mut || base::random::next(seed));
+        self.count(&suspect.cluster, &suspect.address, suspect.suspicion, judgement);
         self.active(&suspect.cluster);
     }
 
     fn active(&mut self, cluster: &Arc<str>) {
         let Some(detector) = self.detectors.of(cluster) else { return };
         let out = detector.ejected() as u64;
-        let scope = Scope::Cluster(Arc::clone(cluster));
-        self.stats.gauge(&scope, "outlier_detection.ejections_active").set(out);
+        if let Some(scope) = self.scopes.get(cluster) {
+            self.stats.gauge(scope, "outlier_detection.ejections_active").set(out);
+        }
     }
 
-    fn count(&self, cluster: &Arc<str>, address: SocketAddr, suspicion: Suspicion, judgement: Judgement) {
-        let scope = Scope::Cluster(Arc::clone(cluster));
-        let add = |name| self.stats.counter(&scope, name).increment();
+    fn count(&self, cluster: &Arc<str>, address: &Address, suspicion: Suspicion, judgement: Judgement) {
+        let Some(scope) = self.scopes.get(cluster) else { return };
+        let add = |name| self.stats.counter(scope, name).increment();
         let (detected, enforced) = names(suspicion);
         match judgement {
             Judgement::Moot => return,

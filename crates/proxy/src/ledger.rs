@@ -2,13 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base::node::NodeKind;
-use base::{Bootstrap, NodeId};
+use base::{Address, Bootstrap, NodeId};
 use filter::ReasonFlag;
 use plan::Listener;
 use telemetry::{Account, Flags, Format, Metrics, Stats, Traffic, WorkerMetrics, Workload, WorkloadFacts};
@@ -126,7 +125,7 @@ impl Ledger {
     pub(crate) fn unmatched(
         &self,
         listener: &Listener,
-        (remote, direct, destination): (SocketAddr, SocketAddr, SocketAddr),
+        (remote, direct, destination): (&Address, &Address, &Address),
         server_name: Option<&str>,
     ) {
         if listener.access_log.is_empty() {

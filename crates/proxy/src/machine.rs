@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use crate::admin;
+use crate::client::written;
 use crate::control::{self, Control};
 use crate::dns::{self, Asker, Names};
 use crate::downstream;
@@ -85,7 +86,7 @@ impl Machine {
 
     /// The address really bound for one a listener asks for; none while nothing is.
     pub fn bound(&self, address: SocketAddr) -> Option<SocketAddr> {
-        self.shared.addresses.load().get(&address).copied()
+        self.shared.addresses.load().get(&address.into())?.socket()
     }
 
     /// Resolves when somebody asks the admin to quit.
@@ -139,6 +140,7 @@ fn start_workers(
     common: &Common<'_>,
 ) -> anyhow::Result<Vec<Handle>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let address = net::interface::address(node::is_v6(bootstrap));
     (0..bootstrap.concurrency.unwrap_or(cores))
         .map(|index| {
             let parts = Parts {
@@ -150,6 +152,8 @@ fn start_workers(
                 reporter: common.reporter.clone(),
                 suspects: common.suspects.clone(),
                 began: common.began,
+                // Each writes its own: a header's value counts who shares it.
+                address: written(address),
                 seed: seed(index),
             };
             worker::start(parts).context("a worker cannot be started")

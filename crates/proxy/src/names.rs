@@ -112,7 +112,8 @@ fn dns(cluster: &Cluster) -> Option<Dns> {
     }
 }
 
-fn fit(addresses: &[IpAddr], family: Family) -> Vec<IpAddr> {
+/// Those of a name's addresses that are wanted of it.
+pub(crate) fn fit(addresses: &[IpAddr], family: Family) -> Vec<IpAddr> {
     let of = |v4: bool| addresses.iter().filter(|ip| ip.is_ipv4() == v4).copied().collect::<Vec<_>>();
     let or = |first: Vec<IpAddr>, second: Vec<IpAddr>| if first.is_empty() { second } else { first };
     match family {

@@ -1,6 +1,6 @@
 //! What the proxy says of itself to its control plane.
 
-use base::Bootstrap;
+use base::{Bootstrap, NodeId};
 use proto::envoy::config::core::v3::node::UserAgentVersionType;
 use proto::envoy::config::core::v3::{Extension, Node};
 use proto::google::protobuf::value::Kind;
@@ -33,6 +33,11 @@ pub(crate) fn announce(bootstrap: &Bootstrap, registry: &filter::Registry) -> No
         extensions,
         ..Node::default()
     }
+}
+
+/// Whether the proxy is known to others by an address of IPv6.
+pub(crate) fn is_v6(bootstrap: &Bootstrap) -> bool {
+    bootstrap.id.parse().is_ok_and(|id: NodeId| id.ip.is_ipv6())
 }
 
 fn value(json: &serde_json::Value) -> Value {

@@ -4,14 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use balance::{Choice, HostState, Outcome};
+use base::Address;
 use filter::Wanted;
-use net::proxy_protocol::Version;
+use net::proxy_protocol::{Header, Version};
 use net::{Http, Secure, Way};
 use plan::{ClientTls, ClusterKind, ProxyHeader, UpstreamSocket};
 use smallvec::SmallVec;
 use telemetry::Workload;
 
 use crate::judge::Suspect;
+use crate::names;
 use crate::reply::Failure;
 use crate::view::View;
 use crate::worker::Worker;
@@ -20,7 +22,7 @@ use crate::worker::Worker;
 #[derive(Debug)]
 pub(crate) struct Picked {
     /// Where it is.
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     /// What all workers know of it.
     pub(crate) state: Arc<HostState>,
     /// Its place in the cluster's list, where it has one.
@@ -50,14 +52,18 @@ pub(crate) struct Wish<'a> {
 /// Chooses an endpoint.
 pub(crate) async fn pick(worker: &Worker, view: &View, wish: Wish<'_>) -> Result<Picked, Failure> {
     match &view.cluster.kind {
-        ClusterKind::DynamicForward(_) => {
+        ClusterKind::DynamicForward(dns) => {
             let port = if view.is_tls() { 443 } else { 80 };
-            let (name, port) =
-                wish.host.as_deref().and_then(|host| split(host, port)).ok_or(Failure::NoHost)?;
+            let Some((name, port)) = wish.host.as_deref().and_then(|host| split(host, port)) else {
+                view.counters.no_host.increment();
+                return Err(Failure::NoHost);
+            };
             let addresses = Box::pin(worker.names.resolve(name)).await.map_err(Failure::Resolve)?;
-            let ip = addresses.first().ok_or(Failure::NoHost)?;
+            let Some(ip) = names::fit(&addresses, dns.family).first().copied() else {
+                return Err(Failure::Resolve(format!("{name} has no address of the family wanted").into()));
+            };
             let hostname = Some(Arc::from(name));
-            Ok(Picked { hostname, ..found(view, SocketAddr::new(*ip, port)) })
+            Ok(Picked { hostname, ..found(view, SocketAddr::new(ip, port)) })
         }
         ClusterKind::OriginalDst(rules) => {
             let mut address = wish.destination.ok_or(Failure::NoHost)?;
@@ -71,7 +77,7 @@ pub(crate) async fn pick(worker: &Worker, view: &View, wish: Wish<'_>) -> Result
 /// Chooses among the cluster's own endpoints.
 pub(crate) fn listed(worker: &Worker, view: &View, wish: &Wish<'_>) -> Result<Picked, Failure> {
     let table = view.table(|| worker.clock());
-    let wanted = wish.session.map(|wanted| (table.named(wanted.address), wanted.otherwise));
+    let wanted = wish.session.as_ref().map(|wanted| (table.named(&wanted.address), wanted.otherwise));
     if let Some((None, Some(status))) = wanted {
         view.counters.no_host.increment();
         return Err(Failure::Gone(status));
@@ -90,7 +96,7 @@ pub(crate) fn listed(worker: &Worker, view: &View, wish: &Wish<'_>) -> Result<Pi
         view.counters.panics.increment();
     }
     Ok(Picked {
-        address: host.address,
+        address: host.address.clone(),
         state: Arc::clone(&host.state),
         place: Some(place),
         hostname: endpoint.hostname.clone(),
@@ -99,15 +105,22 @@ pub(crate) fn listed(worker: &Worker, view: &View, wish: &Wish<'_>) -> Result<Pi
 }
 
 fn found(view: &View, address: SocketAddr) -> Picked {
-    Picked { address, state: view.found(address), place: None, hostname: None, workload: None }
+    Picked {
+        address: address.into(),
+        state: view.found(address),
+        place: None,
+        hostname: None,
+        workload: None,
+    }
 }
 
-/// The version of a PROXY header.
-pub(crate) fn version(header: ProxyHeader) -> Version {
-    match header {
+/// The PROXY header of a version that tells the ends of a connection.
+pub(crate) fn header(version: ProxyHeader, (from, to): (&Address, &Address)) -> Header {
+    let version = match version {
         ProxyHeader::V1 => Version::V1,
         ProxyHeader::V2 => Version::V2,
-    }
+    };
+    Header { version, ends: from.socket().zip(to.socket()) }
 }
 
 /// The server name of a request's host: without its port.
@@ -143,12 +156,13 @@ impl Picked {
         worker: &Worker,
         view: &View,
         http: Option<Http>,
-        (host, client): (Option<&Arc<str>>, Option<(SocketAddr, SocketAddr)>),
+        (host, client): (Option<&Arc<str>>, Option<(&Address, &Address)>),
     ) -> Result<Way, Failure> {
-        let mut way = Way { source: view.cluster.bind.map(|bind| bind.ip()), ..Way::to(self.address) };
+        let mut way =
+            Way { source: view.cluster.bind.map(|bind| bind.ip()), ..Way::to(self.address.clone()) };
         let socket = self.socket(view);
-        if let (Some(header), Some((from, to))) = (socket.proxy_header, client) {
-            way.from = Some((version(header), from, to));
+        if let (Some(version), Some(ends)) = (socket.proxy_header, client) {
+            way.from = Some(header(version, ends));
         }
         if let Some(tls) = &socket.tls {
             way.secure = Some(self.secure(worker, view, tls, (host, http))?);
@@ -161,7 +175,7 @@ impl Picked {
         let Some(rules) = &view.cluster.outlier else { return };
         for suspicion in self.state.report(outcome, &rules.streaks) {
             let cluster = Arc::clone(&view.cluster.name);
-            worker.suspect(Suspect { cluster, address: self.address, suspicion });
+            worker.suspect(Suspect { cluster, address: self.address.clone(), suspicion });
         }
     }
 

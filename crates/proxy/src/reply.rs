@@ -162,6 +162,12 @@ pub(crate) fn stream_timeout(is_whole: bool) -> LocalReply {
     LocalReply::text(status, "stream timeout", "stream_idle_timeout").flagged(ReasonFlag::StreamIdleTimeout)
 }
 
+/// The stream took longer than any may.
+pub(crate) fn too_long(is_whole: bool) -> LocalReply {
+    let status = if is_whole { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::REQUEST_TIMEOUT };
+    LocalReply::text(status, "downstream duration timeout", "max_duration_timeout")
+}
+
 /// The request has not come whole in time.
 pub(crate) fn request_timeout() -> LocalReply {
     LocalReply::text(StatusCode::REQUEST_TIMEOUT, "request timeout", "request_overall_timeout")
@@ -197,7 +203,8 @@ pub(crate) fn parts(reply: &LocalReply, is_grpc: bool) -> (response::Parts, Byte
     for (name, value) in &reply.headers {
         head.headers.append(name.clone(), value.clone());
     }
-    if has_length(reply.status) {
+    // HTTP/2 says by the end of the stream that there is no body, HTTP/1 adds that there is none.
+    if has_length(reply.status) && !reply.body.is_empty() {
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from(reply.body.len()));
     }
     (head, reply.body.clone())
@@ -205,8 +212,10 @@ pub(crate) fn parts(reply: &LocalReply, is_grpc: bool) -> (response::Parts, Byte
 
 /// Says what the body is where nothing else does. Like Envoy, after a route's operations on headers: a type they
 /// take away comes back.
-pub(crate) fn describe(head: &mut response::Parts, body: &Bytes) {
-    if !body.is_empty() {
+pub(crate) fn describe(head: &mut response::Parts, body: &Bytes, is_grpc: bool) {
+    if is_grpc {
+        head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    } else if !body.is_empty() {
         head.headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("text/plain"));
     }
 }
@@ -227,8 +236,8 @@ fn grpc_head(reply: &LocalReply) -> response::Parts {
     for (name, value) in &reply.headers {
         head.headers.append(name.clone(), value.clone());
     }
-    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    head.headers.insert("grpc-status", HeaderValue::from(grpc_status(reply.status)));
+    // Whoever replies may know better than the status of HTTP tells.
+    head.headers.entry("grpc-status").or_insert_with(|| HeaderValue::from(grpc_status(reply.status)));
     if let Some(message) = grpc_message(&reply.body) {
         head.headers.insert("grpc-message", message);
     }
@@ -298,6 +307,14 @@ mod tests {
         assert_eq!((head.status.as_u16(), body.is_empty()), (200, true));
         assert_eq!(head.headers["grpc-status"], "14");
         assert_eq!(head.headers["grpc-message"], "no healthy upstream");
+    }
+
+    #[test]
+    fn a_reply_may_know_its_grpc_status_better() {
+        let mut reply = LocalReply::text(StatusCode::OK, "", "told");
+        reply.headers.push((http::HeaderName::from_static("grpc-status"), HeaderValue::from(7)));
+
+        assert_eq!(parts(&reply, true).0.headers["grpc-status"], "7");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::Address;
 use plan::{Cluster, Listener, Plan};
 
 use crate::keyring::Contexts;
@@ -26,7 +27,7 @@ pub(crate) struct Serving {
     /// The TLS contexts of the plan.
     pub(crate) contexts: Contexts,
     listeners: HashMap<Arc<str>, Arc<Listener>>,
-    bound: HashMap<SocketAddr, Arc<Listener>>,
+    bound: HashMap<Address, Arc<Listener>>,
     /// Listeners without a socket, by the destination they take over.
     captured: HashMap<SocketAddr, Arc<Listener>>,
 }
@@ -40,9 +41,12 @@ impl Serving {
     ) -> Self {
         let mut serving = Self { generation, plan, ..Self::default() };
         for listener in ready {
-            let by_address = if listener.bind_to_port { &mut serving.bound } else { &mut serving.captured };
             for address in &listener.addresses {
-                by_address.entry(*address).or_insert_with(|| Arc::clone(&listener));
+                if listener.bind_to_port {
+                    serving.bound.entry(address.clone()).or_insert_with(|| Arc::clone(&listener));
+                } else if let Some(address) = address.socket() {
+                    serving.captured.entry(address).or_insert_with(|| Arc::clone(&listener));
+                }
             }
             serving.listeners.insert(Arc::clone(&listener.name), listener);
         }
@@ -73,13 +77,13 @@ impl Serving {
     }
 
     /// The addresses sockets must be bound to.
-    pub(crate) fn bound(&self) -> impl Iterator<Item = SocketAddr> {
-        self.bound.keys().copied()
+    pub(crate) fn bound(&self) -> impl Iterator<Item = &Address> {
+        self.bound.keys()
     }
 
     /// The listener behind a bound address.
-    pub(crate) fn at(&self, address: SocketAddr) -> Option<&Arc<Listener>> {
-        self.bound.get(&address)
+    pub(crate) fn at(&self, address: &Address) -> Option<&Arc<Listener>> {
+        self.bound.get(address)
     }
 
     /// The listener that takes over a redirected connection: of its very destination, else of its port.

@@ -1,12 +1,11 @@
 //! What the control thread's tasks share.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use base::Bootstrap;
+use base::{Address, Bootstrap};
 use tokio::sync::{Notify, mpsc};
 
 use crate::dns::Asker;
@@ -23,7 +22,7 @@ pub(crate) struct Shared {
     pub(crate) state: State,
     pub(crate) serving: ArcSwap<Serving>,
     /// The addresses asked for and the addresses bound, which differ in port 0.
-    pub(crate) addresses: ArcSwap<HashMap<SocketAddr, SocketAddr>>,
+    pub(crate) addresses: ArcSwap<HashMap<Address, Address>>,
     pub(crate) connected: AtomicBool,
     pub(crate) workers: Vec<mpsc::Sender<Command>>,
     pub(crate) registry: filter::Registry,

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use balance::{Avoid, Choice};
+use base::Address;
 use filter::{Exchange, Facts, Moment, ReasonFlag};
 use net::relay::{Ended, Passed, relay};
 use net::{Connection, Io, Stream};
@@ -38,9 +39,9 @@ struct Relayed<'a> {
     /// What of that was reported already.
     reported: (u64, u64),
     picked: Option<Picked>,
-    local: Option<std::net::SocketAddr>,
+    local: Option<Address>,
     failure: Option<Failure>,
-    flag: Option<ReasonFlag>,
+    flags: Flags,
 }
 
 /// The other side of a relay.
@@ -79,7 +80,7 @@ pub(crate) async fn serve(
         picked: None,
         local: None,
         failure: None,
-        flag: None,
+        flags: Flags::default(),
     };
     relayed.run(stream).await;
     relayed.report();
@@ -97,7 +98,11 @@ impl Relayed<'_> {
             Ok((Far::Tunnelled(Tunnelled::Connected(io)), _counted)) => self.relay(stream, io).await,
             Ok((Far::Tunnelled(Tunnelled::Posted(io)), _counted)) => self.relay(stream, io).await,
             Err(failure) => {
-                self.flag = Some(failure.flag());
+                self.flags = self.flags.with(failure.flag().short());
+                if let Failure::Connect(_) = failure {
+                    // Envoy counts the first attempt among those that may be retried.
+                    self.flags = self.flags.with(ReasonFlag::UpstreamRetryLimitExceeded.short());
+                }
                 self.failure = Some(failure);
             }
         }
@@ -124,11 +129,12 @@ impl Relayed<'_> {
             }
         };
         self.passed = passed;
-        self.flag = match ended {
+        let flag = match ended {
             Some(Ended::Broken(_)) => Some(ReasonFlag::DownstreamConnectionTermination),
             Some(Ended::Idle) => Some(ReasonFlag::StreamIdleTimeout),
             Some(Ended::Closed) | None => None,
         };
+        self.flags = flag.map_or(self.flags, |flag| self.flags.with(flag.short()));
     }
 
     /// Resolves when the connection is as old as it may get.
@@ -173,10 +179,10 @@ impl Relayed<'_> {
         let worker = &self.client.worker;
         let http = self.proxy.tunnel.as_ref().map(|_| self.view.http(false));
         let name = self.client.server_name().map(Into::into);
-        let ends = Some((self.client.remote, self.client.destination));
+        let ends = Some((&self.client.remote, &self.client.destination));
         let way = picked.way(worker, &self.view, http, (name.as_ref(), ends))?;
         let (io, counted) = connect::bytes(worker, &self.view, (picked, &way)).await?;
-        self.local = io.socket().local_addr().ok();
+        self.local = io.socket().local().map(Into::into);
         let (Some(tunnel), Some(http)) = (&self.proxy.tunnel, http) else {
             return Ok((Far::Direct(io), counted));
         };
@@ -195,20 +201,20 @@ impl Relayed<'_> {
         let facts = Facts::new(Moment(self.began.1), peer, self.client.worker.random());
         let (request, ()) = http::Request::new(()).into_parts();
         let mut x = Exchange { request, response: None, facts };
-        let scope = HeaderScope { route: "", cluster: &self.view.cluster.name, upstream: None };
+        let scope = HeaderScope { cluster: &self.view.cluster.name, ..HeaderScope::default() };
         let headers = tunnel.headers(&mut x, scope);
         Asked { host, post_path: tunnel.post_path.as_deref().map(Into::into), headers }
     }
 
     fn peer(&self) -> filter::Peer {
-        filter::Peer { remote: self.client.remote, local: self.client.destination }
+        filter::Peer { remote: self.client.remote.clone(), local: self.client.destination.clone() }
     }
 
     async fn pick(&self, tried: &Tried) -> Result<Picked, Failure> {
         let attempts = if tried.is_empty() { 0 } else { OTHERS };
         let wish = Wish {
             // The server name is the only name bytes can have.
-            host: self.client.server_name().map(Into::into),
+            host: self.proxy.named(self.client.server_name()).map(Into::into),
             destination: self.client.original(),
             session: None,
             choice: Choice {
@@ -217,7 +223,16 @@ impl Relayed<'_> {
                 ..Choice::default()
             },
         };
-        pick::pick(&self.client.worker, &self.view, wish).await
+        let picked = pick::pick(&self.client.worker, &self.view, wish).await;
+        picked.map_err(|failure| match failure {
+            // As in Envoy, which lets the connection go on without the address: there is nobody then.
+            Failure::Resolve(why) => {
+                tracing::debug!(cluster = &*self.view.cluster.name, %why, "the server name is not resolved");
+                self.view.counters.no_host.increment();
+                Failure::NoHost
+            }
+            other => other,
+        })
     }
 
     fn way(&self) -> Way {
@@ -230,19 +245,19 @@ impl Relayed<'_> {
             start: self.began.1,
             duration: self.began.0.elapsed(),
             traffic: Traffic::Tcp,
-            flags: self.flag.map_or_else(Flags::default, |flag| Flags::default().with(flag.short())),
+            flags: self.flags,
             bytes_received: self.passed.up.get(),
             bytes_sent: self.passed.down.get(),
-            upstream_host: self.picked.as_ref().map(|picked| picked.address),
+            upstream_host: self.picked.as_ref().map(|picked| &picked.address),
             upstream_cluster: Some(&self.view.cluster.name),
-            upstream_local: self.local,
+            upstream_local: self.local.as_ref(),
             upstream_failure: match &self.failure {
                 Some(Failure::Connect(why)) => Some(why),
                 _ => None,
             },
-            downstream_local: Some(self.client.local),
-            downstream_remote: Some(self.client.remote),
-            downstream_direct: Some(self.client.direct),
+            downstream_local: Some(&self.client.destination),
+            downstream_remote: Some(&self.client.remote),
+            downstream_direct: Some(&self.client.direct),
             server_name: self.client.server_name(),
             tls: self.client.secured().map(|secured| &secured.facts),
             ..Account::default()

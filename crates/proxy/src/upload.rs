@@ -36,6 +36,8 @@ pub(crate) enum Broken {
 pub(crate) enum RequestBody {
     /// Nothing.
     Empty,
+    /// Nothing, of which no length is told.
+    Ended,
     /// One reading of an [`Upload`].
     Reading(Reading),
     /// These bytes.
@@ -275,7 +277,7 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
-            Self::Empty => Poll::Ready(None),
+            Self::Empty | Self::Ended => Poll::Ready(None),
             Self::Reading(reading) => reading.poll(cx),
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
@@ -284,7 +286,7 @@ impl Body for RequestBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Empty => true,
+            Self::Empty | Self::Ended => true,
             Self::Reading(reading) => reading.is_end(),
             Self::Whole(bytes) => bytes.is_empty(),
         }
@@ -293,6 +295,7 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
+            Self::Ended => SizeHint::default(),
             Self::Reading(reading) => match reading.upload.0.borrow().length {
                 Some(length) => SizeHint::with_exact(length.saturating_sub(reading.yielded)),
                 None => SizeHint::default(),

@@ -6,9 +6,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Method, Request, Uri, Version, request, response};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::ext::Protocol;
 use net::http1::{self, Case, Number};
@@ -148,6 +149,12 @@ pub(crate) async fn attempt(
 fn address(mut head: request::Parts, numbers: &[Number], body: RequestBody) -> Request<RequestBody> {
     for number in numbers {
         head.headers.insert(number.name.clone(), HeaderValue::from(number.value));
+    }
+    // HTTP/1.1 says that there is no body; HTTP/2 ends the stream.
+    let body = if body.is_end_stream() { RequestBody::Ended } else { body };
+    if head.version != Version::HTTP_2 && head.headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0")
+    {
+        head.headers.remove(CONTENT_LENGTH);
     }
     head.version = Version::HTTP_2;
     let host = head.headers.remove(HOST);

@@ -67,7 +67,8 @@ impl InForce {
         }
         let cluster = self.serving.cluster(name)?;
         let start = u32::try_from(random() >> 32).unwrap_or_default();
-        let view = Rc::new(View::new(cluster, counters.cluster(&cluster.name), Cursor::starting_at(start)));
+        let view =
+            Rc::new(View::new(cluster, counters.cluster(&cluster.stat_name), Cursor::starting_at(start)));
         self.clusters.borrow_mut().insert(Arc::clone(&cluster.name), Rc::clone(&view));
         Some(view)
     }

@@ -6,14 +6,16 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use net::{Connection, Connections, Pool};
-use tokio::net::TcpStream;
+use base::Address;
+use http::HeaderValue;
+use net::accept::Acceptor;
+use net::socket::Listener;
+use net::{Connection, Connections, Pool, Socket};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -37,7 +39,7 @@ const SWEEP: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Stop accepting at these addresses, and let their connections finish.
-    Close(Arc<[SocketAddr]>),
+    Close(Arc<[Address]>),
     /// Stop accepting, let connections finish until the time is over, then end.
     Drain(Duration),
     /// Serve by this from now on.
@@ -50,15 +52,15 @@ pub(crate) struct Install {
     /// What is served.
     pub(crate) serving: Arc<Serving>,
     /// Sockets bound for it.
-    pub(crate) opened: Vec<(SocketAddr, TcpListener)>,
+    pub(crate) opened: Vec<(Address, Listener)>,
     /// Addresses nothing is served on any more.
-    pub(crate) closed: Vec<SocketAddr>,
+    pub(crate) closed: Vec<Address>,
     /// Told when every later request follows it.
     pub(crate) done: oneshot::Sender<()>,
 }
 
-/// What begins to serve a connection, accepted at the address a listener names.
-pub(crate) type Serve = fn(Rc<Worker>, SocketAddr, Connection, (TcpStream, SocketAddr));
+/// What begins to serve an accepted connection and whom it is from.
+pub(crate) type Serve = fn(Rc<Worker>, Rc<Bound>, Connection, (Socket, Address));
 
 /// What a worker is made of.
 pub(crate) struct Parts {
@@ -70,6 +72,7 @@ pub(crate) struct Parts {
     pub(crate) reporter: Reporter,
     pub(crate) suspects: mpsc::UnboundedSender<Suspect>,
     pub(crate) began: Instant,
+    pub(crate) address: HeaderValue,
     pub(crate) seed: u64,
 }
 
@@ -102,12 +105,14 @@ pub(crate) struct Worker {
     pub(crate) names: Names,
     pub(crate) ledger: Ledger,
     pub(crate) alpn: Alpn,
+    /// The machine's own address.
+    pub(crate) address: HeaderValue,
     suspects: mpsc::UnboundedSender<Suspect>,
     serve: Serve,
     began: Instant,
     serving: RefCell<Rc<InForce>>,
     swapped: Notify,
-    bound: RefCell<HashMap<SocketAddr, Rc<Bound>>>,
+    bound: RefCell<HashMap<Address, Rc<Bound>>>,
     retired: RefCell<Vec<Rc<Bound>>>,
     over: (Cell<bool>, Notify),
     dice: Cell<u64>,
@@ -116,7 +121,7 @@ pub(crate) struct Worker {
 /// A bound address: its accept loop and its connections.
 pub(crate) struct Bound {
     /// The address as the listener names it.
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     /// Its connections.
     pub(crate) connections: Connections,
     stop: Notify,
@@ -153,6 +158,7 @@ impl Worker {
             names: parts.names,
             ledger: Ledger::new(parts.lines, &parts.reporter),
             alpn: Alpn::default(),
+            address: parts.address,
             suspects: parts.suspects,
             serve: parts.serve,
             began: parts.began,
@@ -224,7 +230,7 @@ impl Worker {
         let _ = install.done.send(());
     }
 
-    fn close(&self, addresses: &[SocketAddr]) {
+    fn close(&self, addresses: &[Address]) {
         for address in addresses {
             if let Some(bound) = self.bound.borrow_mut().remove(address) {
                 bound.close();
@@ -233,21 +239,23 @@ impl Worker {
         }
     }
 
-    fn open(self: &Rc<Self>, address: SocketAddr, socket: TcpListener) {
-        let socket = match tokio::net::TcpListener::from_std(socket) {
-            Ok(socket) => socket,
+    fn open(self: &Rc<Self>, address: Address, socket: Listener) {
+        let acceptor = match Acceptor::new(socket, &address) {
+            Ok(acceptor) => acceptor,
             Err(error) => return tracing::error!(%error, %address, "a socket cannot be listened on"),
         };
-        let bound = Rc::new(Bound { address, connections: Connections::default(), stop: Notify::new() });
+        let bound =
+            Bound { address: address.clone(), connections: Connections::default(), stop: Notify::new() };
+        let bound = Rc::new(bound);
         self.bound.borrow_mut().insert(address, Rc::clone(&bound));
         let worker = Rc::clone(self);
         tokio::task::spawn_local(async move {
-            let serve = |socket: TcpStream, peer: SocketAddr| {
+            let serve = |socket: Socket, peer: Address| {
                 // Entered before anything else, so that a drain waits for it.
                 let entered = bound.connections.enter();
-                (worker.serve)(Rc::clone(&worker), bound.address, entered, (socket, peer));
+                (worker.serve)(Rc::clone(&worker), Rc::clone(&bound), entered, (socket, peer));
             };
-            net::accept::accept(socket, bound.stop.notified(), serve).await;
+            acceptor.accept(bound.stop.notified(), serve).await;
         });
     }
 

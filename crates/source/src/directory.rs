@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::change::Outbox;
 use crate::files::Files;
 use crate::scan::{Look, Scanner};
-use crate::store::{Edit, Store, StoreError, Written};
+use crate::store::{Edit, Store, StoreError, Verb, Written};
 use crate::{Change, Changes};
 use inbox::{Inbox, Job, Order};
 use watches::Watches;
@@ -212,7 +212,12 @@ impl Keeper {
                     (Edit::Replace(_), None) => return Err(StoreError::Absent(key.to_string())),
                     _ => {}
                 }
-                self.store.put(resource, self.files.current(&key), holder).map(note)
+                match (holder, self.files.current(&key)) {
+                    (Some(path), Some(current)) if edit.is_done_by(current) => {
+                        Ok(note(Written { verb: Verb::Unchanged, path: path.to_owned() }))
+                    }
+                    _ => self.store.put(resource, holder, matches!(edit, Edit::Replace(_))).map(note),
+                }
             }
             Edit::Remove(key) => {
                 // From every file that holds it, or the next one would put it in force again.

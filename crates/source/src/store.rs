@@ -25,6 +25,18 @@ pub enum Edit {
     Replace(Resource),
 }
 
+impl Edit {
+    /// Whether an object is as it shall be: what replaces it brings comments of its own, what is put leaves those that
+    /// there are.
+    pub fn is_done_by(&self, current: &Resource) -> bool {
+        match self {
+            Edit::Create(_) | Edit::Remove(_) => false,
+            Edit::Put(resource) => resource.digest() == current.digest(),
+            Edit::Replace(resource) => resource.text() == current.text(),
+        }
+    }
+}
+
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
@@ -32,7 +44,8 @@ pub enum Verb {
     Created,
     /// The object was replaced.
     Configured,
-    /// The object said the same before; no file was touched.
+    /// There was nothing to change: the object said the same before, or stood there to the letter where it was to be
+    /// replaced. No file was touched.
     Unchanged,
     /// The object was taken out.
     Deleted,
@@ -90,23 +103,22 @@ impl Store {
         Self { root }
     }
 
-    /// Writes an object: where it stands now, else into a file of its own.
+    /// Writes an object: where it stands now, its own comments in the place of those there if it supplants them, else
+    /// into a file of its own.
     pub(crate) fn put(
         &self,
         resource: &Resource,
-        current: Option<&Resource>,
         holder: Option<&Path>,
+        supplants: bool,
     ) -> Result<Written, StoreError> {
-        let key = resource.key();
         let path = match holder {
             Some(path) => path.to_owned(),
-            None => self.home(&key)?,
+            None => self.home(&resource.key())?,
         };
-        if current.is_some_and(|current| current.digest() == resource.digest()) {
-            return Ok(Written { verb: Verb::Unchanged, path });
-        }
         let before = read(&path)?;
-        let after = with(before.as_deref().unwrap_or_default(), resource, holder.is_some())
+        let place: Place = if supplants { api::edit::supplant } else { api::edit::replace };
+        let held = holder.map(|_| place);
+        let after = with(before.as_deref().unwrap_or_default(), resource, held)
             .map_err(|why| uneditable(&path, why))?;
         replace_file(&path, before.as_deref(), &after)?;
         let verb = if holder.is_some() { Verb::Configured } else { Verb::Created };
@@ -146,13 +158,16 @@ fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.len() <= 200 && !name.starts_with('.') && name.bytes().all(allowed)
 }
 
+/// Puts a document where an object stands in a text.
+type Place = fn(&str, &Key, &str) -> Result<String, api::edit::EditError>;
+
 /// The text with the object in it: in its place where it has one, else behind the last document.
-fn with(before: &str, resource: &Resource, is_held: bool) -> Result<String, String> {
+fn with(before: &str, resource: &Resource, held: Option<Place>) -> Result<String, String> {
     let key = resource.key();
-    let after = if is_held || api::edit::keys(before).contains(&key) {
-        api::edit::replace(before, &key, resource.text()).map_err(|error| error.to_string())?
-    } else {
-        api::edit::append(before, resource.text())
+    let is_there = || api::edit::keys(before).contains(&key);
+    let after = match held.or_else(|| is_there().then_some(api::edit::replace as Place)) {
+        Some(place) => place(before, &key, resource.text()).map_err(|error| error.to_string())?,
+        None => api::edit::append(before, resource.text()),
     };
     // What is written must be what is read back, whatever else the file holds.
     let reads_back = api::parse("", after.as_bytes())

@@ -1,12 +1,11 @@
 //! The account of one request, or of one TCP connection: what its log line and its metrics are made of.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Version};
 
-use base::Digest;
+use base::{Address, Digest};
 
 /// One exchange as it ended. It borrows; filling one in allocates nothing.
 ///
@@ -75,17 +74,17 @@ pub struct Account<'a> {
     /// Upstream attempts, the first included.
     pub attempts: u32,
     /// The endpoint.
-    pub upstream_host: Option<SocketAddr>,
+    pub upstream_host: Option<&'a Address>,
     /// The upstream cluster.
     pub upstream_cluster: Option<&'a str>,
     /// Our end of the upstream connection.
-    pub upstream_local: Option<SocketAddr>,
+    pub upstream_local: Option<&'a Address>,
     /// Our end of the client's connection.
-    pub downstream_local: Option<SocketAddr>,
+    pub downstream_local: Option<&'a Address>,
     /// The client's end; `x-forwarded-for` may have decided it.
-    pub downstream_remote: Option<SocketAddr>,
+    pub downstream_remote: Option<&'a Address>,
     /// The client's end of the very connection.
-    pub downstream_direct: Option<SocketAddr>,
+    pub downstream_direct: Option<&'a Address>,
     /// The server name of the TLS client hello.
     pub server_name: Option<&'a str>,
     /// The route's name.

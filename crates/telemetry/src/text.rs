@@ -1,8 +1,10 @@
 //! Numbers, addresses, times and foreign bytes as text, written into a caller's buffer without allocating.
 
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
+
+use base::Address;
 
 /// Writes a number in decimal.
 pub(crate) fn number(mut value: u64, out: &mut Vec<u8>) {
@@ -42,8 +44,12 @@ pub(crate) fn ip(address: IpAddr, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes `address:port`, with brackets around IPv6.
-pub(crate) fn address(address: SocketAddr, out: &mut Vec<u8>) {
+/// Writes `address:port`, with brackets around IPv6, or the path of a Unix socket.
+pub(crate) fn address(address: &Address, out: &mut Vec<u8>) {
+    let address = match address {
+        Address::Ip(address) => address,
+        Address::Pipe(path) => return escaped(path.as_bytes(), out),
+    };
     if address.is_ipv6() {
         out.push(b'[');
     }
@@ -193,7 +199,7 @@ mod tests {
     #[test]
     fn addresses_are_written_as_the_standard_library_writes_them() {
         for text in ["127.0.0.1:80", "255.10.0.9:65535", "[::1]:1", "[2001:db8::7]:443"] {
-            assert_eq!(text.parse().map(|parsed| written(|out| address(parsed, out))), Ok(text.to_owned()));
+            assert_eq!(text.parse().map(|parsed| written(|out| address(&parsed, out))), Ok(text.to_owned()));
         }
     }
 

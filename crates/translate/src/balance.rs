@@ -66,7 +66,7 @@ pub(crate) fn apply(cluster: &Cluster, out: &mut envoy::Cluster) {
 }
 
 fn is_provided(cluster: &Cluster) -> bool {
-    matches!(cluster.discovery, Discovery::DynamicForward | Discovery::OriginalDestination { .. })
+    matches!(cluster.discovery, Discovery::DynamicForward(_) | Discovery::OriginalDestination { .. })
 }
 
 fn localities(localities: Localities) -> Option<LocalityConfigSpecifier> {

@@ -35,8 +35,10 @@ pub(crate) fn cluster(cluster: &Cluster) -> envoy::Cluster {
     let connect_timeout = cluster.pool.tcp.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
     let mut out = envoy::Cluster {
         name: cluster.name.clone(),
-        alt_stat_name: format!("{};", cluster.name),
+        // Envoy's tags are cut out of names by the semicolon.
+        alt_stat_name: format!("{};", cluster.stat_name.as_ref().unwrap_or(&cluster.name)),
         connect_timeout: wire::duration(connect_timeout),
+        per_connection_buffer_limit_bytes: cluster.buffer_limit.and_then(wire::u32),
         upstream_bind_config: cluster.source.map(wire::source),
         metadata: origin::with(cluster.origin.as_ref(), istio(cluster)),
         outlier_detection: cluster.outliers.as_ref().map(outlier::detection),
@@ -56,19 +58,19 @@ pub(crate) fn cluster(cluster: &Cluster) -> envoy::Cluster {
 }
 
 /// The cache of resolved names that the dynamic forward proxy's clusters and filters share.
-pub(crate) fn dns_cache() -> DnsCacheConfig {
+pub(crate) fn dns_cache(family: DnsFamily) -> DnsCacheConfig {
     DnsCacheConfig {
         name: "dynamic_forward_proxy".into(),
-        dns_lookup_family: DnsLookupFamily::V4Preferred.into(),
+        dns_lookup_family: lookup_family(family).into(),
         ..Default::default()
     }
 }
 
 fn discover(cluster: &Cluster, out: &mut envoy::Cluster) {
     let kind = match &cluster.discovery {
-        Discovery::DynamicForward => {
-            out.cluster_discovery_type =
-                Some(ClusterDiscoveryType::ClusterType(dynamic_forward(checks_nothing(cluster))));
+        Discovery::DynamicForward(family) => {
+            let dynamic = dynamic_forward(*family, checks_nothing(cluster));
+            out.cluster_discovery_type = Some(ClusterDiscoveryType::ClusterType(dynamic));
             return;
         }
         Discovery::Eds => {
@@ -108,24 +110,27 @@ fn discover(cluster: &Cluster, out: &mut envoy::Cluster) {
     out.cluster_discovery_type = Some(ClusterDiscoveryType::Type(kind.into()));
 }
 
-/// Istio's own spelling of how names are resolved.
-#[allow(deprecated)]
-fn resolve(dns: Dns, out: &mut envoy::Cluster) {
-    out.dns_lookup_family = match dns.family {
+fn lookup_family(family: DnsFamily) -> DnsLookupFamily {
+    match family {
         DnsFamily::V4 => DnsLookupFamily::V4Only,
         DnsFamily::V4First => DnsLookupFamily::V4Preferred,
         DnsFamily::V6 => DnsLookupFamily::V6Only,
     }
-    .into();
+}
+
+/// Istio's own spelling of how names are resolved.
+#[allow(deprecated)]
+fn resolve(dns: Dns, out: &mut envoy::Cluster) {
+    out.dns_lookup_family = lookup_family(dns.family).into();
     out.dns_refresh_rate = wire::duration(dns.refresh.max(DNS_REFRESH_LEAST));
     out.respect_dns_ttl = true;
     out.dns_jitter = wire::duration(DNS_JITTER);
 }
 
-fn dynamic_forward(is_insecure: bool) -> CustomClusterType {
+fn dynamic_forward(family: DnsFamily, is_insecure: bool) -> CustomClusterType {
     let config = forward::ClusterConfig {
         cluster_implementation_specifier: Some(
-            forward::cluster_config::ClusterImplementationSpecifier::DnsCacheConfig(dns_cache()),
+            forward::cluster_config::ClusterImplementationSpecifier::DnsCacheConfig(dns_cache(family)),
         ),
         allow_insecure_cluster_options: is_insecure,
         ..Default::default()

@@ -1,7 +1,6 @@
 //! Endpoints, grouped by locality and priority.
 
-use proto::envoy::config::core::v3::address::Address;
-use proto::envoy::config::core::v3::{self as core, HealthStatus, Locality, Pipe};
+use proto::envoy::config::core::v3::{self as core, HealthStatus, Locality};
 use proto::envoy::config::endpoint::v3 as envoy;
 use proto::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use proto::envoy::config::endpoint::v3::{ClusterLoadAssignment, LbEndpoint, LocalityLbEndpoints};
@@ -55,9 +54,7 @@ fn one(endpoint: &Endpoint, most: u32) -> LbEndpoint {
 
 fn address(endpoint: &Endpoint) -> Option<core::Address> {
     match endpoint.address.strip_prefix("unix://") {
-        Some(path) => Some(core::Address {
-            address: Some(Address::Pipe(Pipe { path: path.to_owned(), ..Default::default() })),
-        }),
+        Some(path) => wire::pipe(path),
         None => wire::named_address(&endpoint.address, endpoint.port),
     }
 }

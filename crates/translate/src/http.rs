@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proto::Any;
 use proto::envoy::config::core::v3 as core;
+use proto::envoy::config::core::v3::http_protocol_options::HeadersWithUnderscoresAction;
 use proto::envoy::extensions::filters::http::cors::v3::Cors;
 use proto::envoy::extensions::filters::http::dynamic_forward_proxy::v3 as forward;
 use proto::envoy::extensions::filters::http::fault::v3::HttpFault;
@@ -20,7 +21,7 @@ use proto::envoy::extensions::filters::network::http_connection_manager::v3::{
 };
 use proto::envoy::extensions::request_id::uuid::v3::UuidRequestIdConfig;
 
-use api::mesh_config::PathNormalization;
+use api::mesh_config::{ConnectionSettings, EscapedSlashes, HeadersWithUnderscores, PathNormalization};
 use mesh::{Http, Manner, RouteSource, Side};
 
 use crate::{access_log, cluster, connect, route, session, wire};
@@ -28,6 +29,7 @@ use crate::{access_log, cluster, connect, route, session, wire};
 pub(crate) fn manager(http: &Http, side: Side, manner: &Manner) -> HttpConnectionManager {
     let request_id =
         UuidRequestIdConfig { use_request_id_for_trace_sampling: wire::bool(true), pack_trace_reason: None };
+    let connections = &manner.connections;
     HttpConnectionManager {
         stat_prefix: format!("{};", http.stat_prefix),
         route_specifier: Some(match &http.routes {
@@ -37,29 +39,26 @@ pub(crate) fn manager(http: &Http, side: Side, manner: &Manner) -> HttpConnectio
             }),
             RouteSource::Inline(routes) => RouteSpecifier::RouteConfig(route::configuration(routes)),
         }),
-        http_filters: filters(http),
+        http_filters: filters(http, manner),
         access_log: access_log::of(&manner.log),
         // Istio names itself to clients of a workload or a gateway; a workload's own client sees Envoy's name.
         server_name: if side == Side::Outbound { String::new() } else { "istio-envoy".into() },
         use_remote_address: wire::bool(side == Side::Gateway),
         generate_request_id: wire::bool(true),
         request_id_extension: Some(RequestIdExtension { typed_config: Some(proto::any::pack(&request_id)) }),
-        stream_idle_timeout: wire::duration(Duration::ZERO),
+        common_http_protocol_options: common(connections),
+        stream_idle_timeout: wire::duration(connections.http_stream_idle_timeout.unwrap_or(Duration::ZERO)),
+        request_timeout: connections.http_request_timeout.and_then(wire::duration),
+        request_headers_timeout: connections.http_request_headers_timeout.and_then(wire::duration),
+        drain_timeout: connections.http_drain_timeout.and_then(wire::duration),
         normalize_path: wire::bool(manner.path_normalization != PathNormalization::None),
-        merge_slashes: matches!(
-            manner.path_normalization,
-            PathNormalization::DecodeAndMergeSlashes | PathNormalization::MergeSlashes
-        ),
-        path_with_escaped_slashes_action: match manner.path_normalization {
-            PathNormalization::DecodeAndMergeSlashes => PathWithEscapedSlashesAction::UnescapeAndForward,
-            _ => PathWithEscapedSlashesAction::KeepUnchanged,
-        }
-        .into(),
+        merge_slashes: merges_slashes(manner),
+        path_with_escaped_slashes_action: escaped_slashes(manner).into(),
         xff_num_trusted_hops: manner.trusted_proxies,
         http_protocol_options: manner
             .takes_http10
             .then(|| core::Http1ProtocolOptions { accept_http_10: true, ..Default::default() }),
-        http2_protocol_options: http2(manner),
+        http2_protocol_options: http2(connections),
         proxy_100_continue: true,
         forward_client_cert_details: match side {
             Side::Gateway => ForwardClientCertDetails::SanitizeSet,
@@ -85,20 +84,60 @@ fn upgrades(http: &Http) -> Vec<UpgradeConfig> {
     kinds.map(|kind| UpgradeConfig { upgrade_type: kind.into(), ..Default::default() }).collect()
 }
 
+/// Limits of whatever HTTP is spoken; None where all is left to the proxy.
+fn common(connections: &ConnectionSettings) -> Option<core::HttpProtocolOptions> {
+    let underscores = match connections.http_headers_with_underscores_action {
+        None | Some(HeadersWithUnderscores::Allow) => HeadersWithUnderscoresAction::Allow,
+        Some(HeadersWithUnderscores::DropHeader) => HeadersWithUnderscoresAction::DropHeader,
+        Some(HeadersWithUnderscores::RejectRequest) => HeadersWithUnderscoresAction::RejectRequest,
+    };
+    let options = core::HttpProtocolOptions {
+        idle_timeout: connections.http_idle_timeout.and_then(wire::duration),
+        max_connection_duration: connections.http_max_connection_duration.and_then(wire::duration),
+        max_stream_duration: connections.http_max_stream_duration.and_then(wire::duration),
+        headers_with_underscores_action: underscores.into(),
+        ..Default::default()
+    };
+    (options != core::HttpProtocolOptions::default()).then_some(options)
+}
+
 /// Limits of HTTP/2; None where all is left to the proxy.
-fn http2(manner: &Manner) -> Option<core::Http2ProtocolOptions> {
+fn http2(connections: &ConnectionSettings) -> Option<core::Http2ProtocolOptions> {
     let options = core::Http2ProtocolOptions {
-        max_concurrent_streams: manner.max_streams.and_then(wire::u32),
-        initial_connection_window_size: manner.connection_window.and_then(wire::u32),
-        initial_stream_window_size: manner.stream_window.and_then(wire::u32),
+        max_concurrent_streams: connections.http_max_concurrent_streams.and_then(wire::u32),
+        initial_connection_window_size: connections.http2_initial_connection_window_size.and_then(wire::u32),
+        initial_stream_window_size: connections.http2_initial_stream_window_size.and_then(wire::u32),
         ..Default::default()
     };
     (options != core::Http2ProtocolOptions::default()).then_some(options)
 }
 
+/// Whether slashes that follow each other are made one: as the proxy's own settings say, else the mesh's.
+fn merges_slashes(manner: &Manner) -> bool {
+    manner.connections.http_merge_slashes.unwrap_or(matches!(
+        manner.path_normalization,
+        PathNormalization::DecodeAndMergeSlashes | PathNormalization::MergeSlashes
+    ))
+}
+
+/// What becomes of escaped slashes: as the proxy's own settings say, else the mesh's.
+fn escaped_slashes(manner: &Manner) -> PathWithEscapedSlashesAction {
+    use PathWithEscapedSlashesAction as Action;
+    match manner.connections.http_path_with_escaped_slashes_action {
+        Some(EscapedSlashes::KeepUnchanged) => Action::KeepUnchanged,
+        Some(EscapedSlashes::RejectRequest) => Action::RejectRequest,
+        Some(EscapedSlashes::UnescapeAndForward) => Action::UnescapeAndForward,
+        Some(EscapedSlashes::UnescapeAndRedirect) => Action::UnescapeAndRedirect,
+        None if manner.path_normalization == PathNormalization::DecodeAndMergeSlashes => {
+            Action::UnescapeAndForward
+        }
+        None => Action::KeepUnchanged,
+    }
+}
+
 /// The filters of every manager, outermost first. A fault must look like the application's own, so it comes
 /// after whatever observes; the router takes the request away, so it is last.
-fn filters(http: &Http) -> Vec<HttpFilter> {
+fn filters(http: &Http, manner: &Manner) -> Vec<HttpFilter> {
     let mut filters = vec![
         filter(
             "envoy.filters.http.grpc_stats",
@@ -119,7 +158,7 @@ fn filters(http: &Http) -> Vec<HttpFilter> {
     if http.forwards_by_dns {
         let config = forward::FilterConfig {
             implementation_specifier: Some(forward::filter_config::ImplementationSpecifier::DnsCacheConfig(
-                cluster::dns_cache(),
+                cluster::dns_cache(manner.dns_family),
             )),
             ..Default::default()
         };

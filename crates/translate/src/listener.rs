@@ -40,15 +40,22 @@ pub(crate) fn listener(listener: &Listener) -> envoy::Listener {
     };
     let mut out = envoy::Listener {
         name: listener.name.clone(),
-        address: wire::address(listener.address),
+        address: wire::address(&listener.address),
         additional_addresses: listener
             .additional
             .iter()
-            .map(|address| AdditionalAddress { address: wire::address(*address), ..Default::default() })
+            .map(|address| AdditionalAddress {
+                address: wire::address(&(*address).into()),
+                ..Default::default()
+            })
             .collect(),
         filter_chains: listener.chains.iter().map(|c| chain(c, listener)).collect(),
         default_filter_chain: listener.default_chain.as_ref().map(|c| chain(c, listener)),
-        per_connection_buffer_limit_bytes: listener.manner.buffer_limit.and_then(wire::u32),
+        per_connection_buffer_limit_bytes: listener
+            .manner
+            .connections
+            .listener_per_connection_buffer_limit_bytes
+            .and_then(wire::u32),
         traffic_direction: direction.into(),
         metadata: origin::metadata(listener.origin.as_ref()),
         listener_filters: inspectors(listener),
@@ -103,7 +110,8 @@ fn inspectors(listener: &Listener) -> Vec<ListenerFilter> {
 
 /// Whether a chain needs to know what a TLS client says before it answers.
 fn reads_hello(chain: &Chain) -> bool {
-    !chain.condition.server_names.is_empty() || chain.condition.is_tls || chain.tls.is_some()
+    let asks = !chain.condition.server_names.is_empty() || chain.condition.is_tls || chain.tls.is_some();
+    asks || matches!(&chain.terminal, Terminal::Tcp(tcp) if tcp.forwards_by_name.is_some())
 }
 
 /// The ports at which a TLS client's first message is read, none being all; None where nobody asks for it. A port
@@ -177,8 +185,10 @@ fn condition(condition: &ChainMatch) -> Option<FilterChainMatch> {
     if condition.is_tls {
         out.transport_protocol = "tls".into();
     }
-    if condition.is_http {
+    if condition.is_http || condition.is_plaintext {
         out.transport_protocol = "raw_buffer".into();
+    }
+    if condition.is_http {
         out.application_protocols = vec!["http/1.1".into(), "h2c".into()];
     }
     Some(out)
@@ -194,7 +204,7 @@ fn filters(terminal: &Terminal, listener: &Listener) -> Vec<Filter> {
         Terminal::Tcp(tcp) => {
             let by_name = tcp.forwards_by_name.map(|port| {
                 let config = SniForward {
-                    dns_cache_config: Some(cluster::dns_cache()),
+                    dns_cache_config: Some(cluster::dns_cache(listener.manner.dns_family)),
                     port_specifier: Some(PortSpecifier::PortValue(port.into())),
                     ..Default::default()
                 };

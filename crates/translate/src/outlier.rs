@@ -1,6 +1,12 @@
 //! Outlier detection: when an endpoint is taken out for a while.
 
 use proto::envoy::config::cluster::v3 as envoy;
+use proto::envoy::config::common::matcher::v3::match_predicate::{MatchSet, Rule};
+use proto::envoy::config::common::matcher::v3::{HttpHeadersMatch, MatchPredicate};
+use proto::envoy::config::route::v3::HeaderMatcher;
+use proto::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
+use proto::envoy::extensions::upstreams::http::v3::http_protocol_options as http;
+use proto::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
 
 use api::outlier::OutlierDetection;
 
@@ -29,4 +35,29 @@ pub(crate) fn detection(outliers: &OutlierDetection) -> envoy::OutlierDetection 
         out.enforcing_consecutive_local_origin_failure = enforced(limit);
     }
     out
+}
+
+/// Which answers count as errors; None is the proxy's own, 5xx.
+pub(crate) fn errors(outliers: &OutlierDetection) -> Option<http::OutlierDetection> {
+    let mut rules: Vec<MatchPredicate> = outliers.http_error_codes.iter().map(|code| has(*code)).collect();
+    let error_matcher = match rules.len() {
+        0 => return None,
+        // A choice needs two things to choose among.
+        1 => rules.pop(),
+        _ => Some(MatchPredicate { rule: Some(Rule::OrMatch(MatchSet { rules })) }),
+    };
+    Some(http::OutlierDetection { error_matcher })
+}
+
+/// Answers with this status.
+fn has(status: u16) -> MatchPredicate {
+    let exact =
+        StringMatcher { match_pattern: Some(MatchPattern::Exact(status.to_string())), ..Default::default() };
+    let header = HeaderMatcher {
+        name: ":status".into(),
+        header_match_specifier: Some(HeaderMatchSpecifier::StringMatch(exact)),
+        ..Default::default()
+    };
+    let headers = HttpHeadersMatch { headers: vec![header] };
+    MatchPredicate { rule: Some(Rule::HttpResponseHeadersMatch(headers)) }
 }

@@ -16,7 +16,7 @@ use proto::envoy::r#type::v3::Percent;
 use api::connection_pool::{ConnectionPool, HttpPool};
 use mesh::{Cluster, Discovery, Upstream};
 
-use crate::wire;
+use crate::{outlier, wire};
 
 pub(crate) const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
@@ -42,7 +42,7 @@ pub(crate) fn breakers(cluster: &Cluster) -> CircuitBreakers {
                 value: budget.percent.map_or(BUDGET_PERCENT, |percent| percent.value()),
             }),
             min_retry_concurrency: wire::u32(budget.min_retry_concurrency.unwrap_or(BUDGET_LEAST)),
-            ..Default::default()
+            budget_interval: budget.budget_interval.and_then(wire::duration),
         }),
         ..Default::default()
     };
@@ -66,13 +66,14 @@ pub(crate) fn connection_options(pool: &ConnectionPool) -> Option<UpstreamConnec
 
 /// Options of the upstream protocol; HTTP/1.1 without limits is what Envoy speaks without any.
 pub(crate) fn http_options(cluster: &Cluster) -> Option<HttpProtocolOptions> {
-    let forwards = cluster.discovery == Discovery::DynamicForward;
+    let forwards = matches!(cluster.discovery, Discovery::DynamicForward(_));
     let explicit = |protocol| {
         UpstreamProtocolOptions::ExplicitHttpConfig(ExplicitHttpConfig { protocol_config: Some(protocol) })
     };
     let http1 = || explicit(ProtocolConfig::HttpProtocolOptions(core::Http1ProtocolOptions::default()));
     let common = common(cluster);
     let names = names(cluster, forwards);
+    let errors = cluster.outliers.as_ref().and_then(outlier::errors);
     let protocol = match cluster.upstream {
         Upstream::Downstream => {
             UpstreamProtocolOptions::UseDownstreamProtocolConfig(UseDownstreamHttpConfig {
@@ -83,13 +84,14 @@ pub(crate) fn http_options(cluster: &Cluster) -> Option<HttpProtocolOptions> {
         }
         Upstream::Http2 => explicit(ProtocolConfig::Http2ProtocolOptions(http2(&cluster.pool.http))),
         // The options need a protocol even where they are about something else.
-        Upstream::Http1 | Upstream::Tcp if common.is_some() || names.is_some() => http1(),
+        Upstream::Http1 | Upstream::Tcp if common.is_some() || names.is_some() || errors.is_some() => http1(),
         Upstream::Http1 | Upstream::Tcp => return None,
     };
     Some(HttpProtocolOptions {
         upstream_protocol_options: Some(protocol),
         common_http_protocol_options: common,
         upstream_http_protocol_options: names,
+        outlier_detection: errors,
         ..Default::default()
     })
 }

@@ -18,12 +18,12 @@ const RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cancelled,ret
 
 const BY_STATUS: &str = "retriable-status-codes";
 
-/// Two more attempts. They go to hosts not tried yet, unless something of the request decides its host.
-fn standard(is_hashed: bool) -> RetryPolicy {
+/// Two more attempts; `comes_back` is whether they may go to hosts that were tried already.
+fn standard(comes_back: bool) -> RetryPolicy {
     RetryPolicy {
         retry_on: RETRY_ON.into(),
         num_retries: wire::u32(2),
-        retry_host_predicate: if is_hashed { Vec::new() } else { vec![previous_hosts()] },
+        retry_host_predicate: if comes_back { Vec::new() } else { vec![previous_hosts()] },
         host_selection_retry_max_attempts: 5,
         ..Default::default()
     }
@@ -41,7 +41,7 @@ pub(crate) fn policy(retries: Option<&Retries>, is_hashed: bool) -> Option<Retry
     if retries.attempts == 0 {
         return None;
     }
-    let mut out = standard(is_hashed || !retries.ignores_previous_hosts);
+    let mut out = standard(!retries.ignores_previous_hosts.unwrap_or(!is_hashed));
     out.num_retries = wire::u32(retries.attempts);
     out.per_try_timeout = retries.per_try_timeout.and_then(wire::duration);
     out.retry_back_off = retries
@@ -104,7 +104,7 @@ mod tests {
             per_try_timeout: None,
             retry_on: None,
             backoff: None,
-            ignores_previous_hosts: true,
+            ignores_previous_hosts: None,
             tries_remote_localities: false,
         }
     }
@@ -125,10 +125,16 @@ mod tests {
     }
 
     #[test]
-    fn a_hashed_request_may_come_to_the_same_host_again() {
+    fn a_hashed_request_may_come_to_the_same_host_again_unless_the_route_says_otherwise() {
+        let passes_over = |written: Option<bool>, is_hashed| {
+            let retries = Retries { ignores_previous_hosts: written, ..retries(1) };
+            !policy(Some(&retries), is_hashed).expect("attempts are wanted").retry_host_predicate.is_empty()
+        };
+
         assert!(policy(None, true).expect("attempts are wanted").retry_host_predicate.is_empty());
-        let again = Retries { ignores_previous_hosts: false, ..retries(1) };
-        assert!(written(again).retry_host_predicate.is_empty());
+        assert_eq!((passes_over(None, false), passes_over(None, true)), (true, false));
+        assert_eq!((passes_over(Some(true), false), passes_over(Some(true), true)), (true, true));
+        assert_eq!((passes_over(Some(false), false), passes_over(Some(false), true)), (false, false));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The small change of Envoy's messages: addresses, wrapped numbers, percentages, extensions.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use proto::envoy::config::core::v3 as core;
@@ -9,6 +9,7 @@ use proto::envoy::r#type::v3::{FractionalPercent, fractional_percent::Denominato
 use proto::google::protobuf as google;
 
 use api::virtual_service::StringMatch;
+use base::Address;
 
 pub(crate) fn bool(value: bool) -> Option<google::BoolValue> {
     Some(google::BoolValue { value })
@@ -26,8 +27,16 @@ pub(crate) fn duration(duration: Duration) -> Option<google::Duration> {
     })
 }
 
-pub(crate) fn address(address: SocketAddr) -> Option<core::Address> {
-    named_address(&address.ip().to_string(), address.port())
+pub(crate) fn address(address: &Address) -> Option<core::Address> {
+    match address {
+        Address::Ip(address) => named_address(&address.ip().to_string(), address.port()),
+        Address::Pipe(path) => pipe(path),
+    }
+}
+
+pub(crate) fn pipe(path: &str) -> Option<core::Address> {
+    let pipe = core::Pipe { path: path.to_owned(), ..Default::default() };
+    Some(core::Address { address: Some(core::address::Address::Pipe(pipe)) })
 }
 
 pub(crate) fn named_address(host: &str, port: u16) -> Option<core::Address> {

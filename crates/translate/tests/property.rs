@@ -72,7 +72,7 @@ fn entry() -> impl Strategy<Value = Value> {
 }
 
 fn workload() -> impl Strategy<Value = Value> {
-    let address = one(&["10.0.0.9", "127.77.4.1", "10.0.0.7", "host.example.com"]);
+    let address = one(&["10.0.0.9", "127.77.4.1", "10.0.0.7", "host.example.com", "unix:///run/app.sock"]);
     (address, one(&["web", "api"]), one(&["v1", "v2"])).prop_flat_map(|(address, app, version)| {
         let spec = json!({"address": address, "labels": {"app": app, "version": version}});
         object("WorkloadEntry", "networking.istio.io/v1", spec)
@@ -120,12 +120,15 @@ fn rule() -> impl Strategy<Value = Value> {
 }
 
 fn gateway() -> impl Strategy<Value = Value> {
-    (proptest::collection::vec((port(), one(&HOSTS[3..])), 1..3), one(&["web", "api"])).prop_flat_map(|(servers, app)| {
+    let server = (port(), one(&HOSTS[3..]), one(&["", "", "unix:///run/gate.sock", "unix://@gate"]));
+    (proptest::collection::vec(server, 1..3), one(&["web", "api"])).prop_flat_map(|(servers, app)| {
         let servers: Vec<Value> = servers
             .iter()
             .enumerate()
-            .map(|(index, (port, host))| {
-                json!({"port": {"number": port, "name": format!("h{index}"), "protocol": "HTTP"}, "hosts": [host]})
+            .map(|(index, (port, host, bind))| {
+                let number = if bind.is_empty() { *port } else { 0 };
+                let port = json!({"number": number, "name": format!("h{index}"), "protocol": "HTTP"});
+                json!({"port": port, "hosts": [host], "bind": bind})
             })
             .collect();
         object("Gateway", "networking.istio.io/v1", json!({"selector": {"app": app}, "servers": servers}))
@@ -188,9 +191,12 @@ fn is_whole(view: &View) -> Result<(), String> {
             return Err(format!("{} has no chain", listener.name));
         }
     }
-    let addresses = view.listeners.listeners.iter().flat_map(|l| l.additional.iter().chain([&l.address]));
+    let addresses = view.listeners.listeners.iter().flat_map(|l| {
+        let more = l.additional.iter().map(|address| base::Address::Ip(*address));
+        more.chain([l.address.clone()])
+    });
     let mut bound = BTreeSet::new();
-    if let Some(twice) = addresses.into_iter().find(|address| !bound.insert(**address)) {
+    if let Some(twice) = addresses.into_iter().find(|address| !bound.insert(address.clone())) {
         return Err(format!("{twice} is listened on twice"));
     }
     for route in view.routes() {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::Discovery;
@@ -25,6 +26,12 @@ const MAX_RESPONSE: usize = 256 << 20;
 
 /// How long connecting may take, and how long an unanswered ping is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How much the control plane may send ahead: what it says is wanted whole, and at once.
+const WINDOW: u32 = 16 << 20;
+
+/// How much of that may be one frame.
+const FRAME: u32 = 64 << 10;
 
 /// How often an idle connection is pinged.
 const PING: Duration = Duration::from_secs(30);
@@ -73,8 +80,8 @@ pub trait Accept: Send + 'static {
     fn apply(&mut self, update: Update) -> impl Future<Output = Vec<Reject>> + Send;
 
     /// The names to subscribe to: for endpoints, routes and secrets those now referred to. Not asked for wildcard
-    /// types.
-    fn wanted(&self, ty: TypeUrl) -> BTreeSet<String>;
+    /// types. While they are the same names, the same set costs nothing.
+    fn wanted(&self, ty: TypeUrl) -> Arc<BTreeSet<String>>;
 
     /// Resolves when [`wanted`](Accept::wanted) may say something new though nothing was applied: somebody needs a
     /// name now. Dropped unresolved, it must resolve the next time.
@@ -219,7 +226,9 @@ async fn dial(discovery: &Discovery) -> Result<Channel, tonic::transport::Error>
         .http2_keep_alive_interval(PING)
         .keep_alive_timeout(PATIENCE)
         .keep_alive_while_idle(true)
-        .http2_adaptive_window(true);
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_frame_size(FRAME);
     match discovery {
         Discovery::Tcp(_) => endpoint.connect().await,
         Discovery::Unix(path) => {

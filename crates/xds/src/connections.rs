@@ -1,11 +1,11 @@
 //! Who is connected and what each proxy has acknowledged, as `/debug/syncz` shows it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use crate::{Node, Peer, TypeUrl};
+use crate::{Ledger, Node, Peer, TypeUrl};
 
 /// What one proxy was sent of one type and what it said to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct TypeStatus {
     /// Whether everything of the type is subscribed to.
     pub is_wildcard: bool,
     /// The names subscribed to one by one.
-    pub watched: Arc<BTreeSet<Arc<str>>>,
+    pub watched: Ledger,
 }
 
 impl TypeStatus {

@@ -2,6 +2,7 @@
 
 pub(crate) mod backoff;
 pub(crate) mod client;
+pub(crate) mod ledger;
 pub(crate) mod message;
 pub(crate) mod server;
 pub(crate) mod talk;

@@ -15,6 +15,7 @@ pub mod unix;
 #[cfg(test)]
 mod world;
 
+pub use self::core::ledger::Ledger;
 pub use client::{Accept, Added, Reject, Update, follow};
 pub use connections::{Connection, Connections, TypeStatus};
 pub use proto::envoy::config::core::v3::Node;

@@ -1,6 +1,8 @@
 //! The discovery server: one session of `core` per stream, in a gRPC service.
 
 mod listener;
+mod press;
+mod requests;
 mod stream;
 mod wire;
 
@@ -22,15 +24,15 @@ use hyper_util::service::TowerToHyperService;
 use proto::Any;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tonic::{Status, Streaming};
+use tonic::Status;
 use tower::Service;
 
+use crate::core::ledger::{Library, Told};
 use crate::{Connections, Node, TypeUrl};
 use listener::Io;
+use press::Press;
+use requests::Requests;
 use wire::{Body, Dialect};
-
-/// How large one request may be: a reconnecting proxy lists every resource it holds.
-const MAX_REQUEST: usize = 64 << 20;
 
 /// What every answer of gRPC is.
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -60,12 +62,19 @@ pub struct Served {
     pub version: Arc<str>,
     /// The encoded message, without the `Any` around it.
     pub value: Bytes,
+    told: Told,
 }
 
 impl Served {
     /// Makes a resource of a packed message; the type URL is implied by where it is served.
     pub fn new(name: &str, version: &str, any: Any) -> Served {
-        Served { name: name.into(), version: version.into(), value: any.value.into() }
+        let told = Told::version(version);
+        Served { name: name.into(), version: version.into(), value: any.value.into(), told }
+    }
+
+    /// What a proxy is told that it is sent to.
+    pub(crate) fn told(&self) -> Told {
+        self.told
     }
 }
 
@@ -159,12 +168,21 @@ pub struct Server {
     connections: Connections,
     closing: watch::Sender<bool>,
     open: Mutex<JoinSet<()>>,
+    library: Library,
+    press: Press,
 }
 
 impl Server {
     /// A server without a listener; `connections` is kept up to date for whoever wants to show it.
     pub fn new(supply: Arc<dyn Supply>, connections: Connections) -> Server {
-        Server { supply, connections, closing: watch::Sender::new(false), open: Mutex::default() }
+        Server {
+            supply,
+            connections,
+            closing: watch::Sender::new(false),
+            open: Mutex::default(),
+            library: Library::default(),
+            press: Press::default(),
+        }
     }
 
     /// Accepts connections on a listener until `end` resolves; those accepted stay open.
@@ -196,7 +214,8 @@ impl Server {
 
     fn serve(&self, io: Box<dyn Io>, peer: Peer) {
         let (supply, connections) = (self.supply.clone(), self.connections.clone());
-        let ads = Ads { supply, connections, closed: self.closing.subscribe(), peer };
+        let (library, press) = (self.library.clone(), self.press.clone());
+        let ads = Ads { supply, connections, library, press, closed: self.closing.subscribe(), peer };
         let mut open = self.lock();
         while open.try_join_next().is_some() {}
         open.spawn(connection(io, ads));
@@ -248,6 +267,8 @@ async fn connection(io: Box<dyn Io>, ads: Ads) {
 struct Ads {
     supply: Arc<dyn Supply>,
     connections: Connections,
+    library: Library,
+    press: Press,
     closed: watch::Receiver<bool>,
     peer: Peer,
 }
@@ -265,8 +286,8 @@ impl Service<Request<Incoming>> for Ads {
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let body = match Dialect::of(request.uri().path()) {
             Some(dialect) => {
-                let requests = Streaming::new_request(dialect, request.into_body(), None, Some(MAX_REQUEST));
-                Body::new(dialect, stream::responses(self.stranger(requests)))
+                let requests = Requests::new(dialect, request.into_body());
+                Body::new(dialect, self.press.clone(), stream::responses(self.stranger(requests)))
             }
             None => Body::refusal(Status::unimplemented("only aggregated discovery is served")),
         };
@@ -277,11 +298,12 @@ impl Service<Request<Incoming>> for Ads {
 }
 
 impl Ads {
-    fn stranger(&self, requests: Streaming<crate::core::Request>) -> stream::Stranger {
+    fn stranger(&self, requests: Requests) -> stream::Stranger {
         stream::Stranger {
             peer: self.peer,
             supply: self.supply.clone(),
             connections: self.connections.clone(),
+            library: self.library.clone(),
             closed: self.closed.clone(),
             requests,
         }

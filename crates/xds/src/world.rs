@@ -31,6 +31,18 @@ pub(crate) struct World {
     pub(crate) told: Arc<Mutex<Vec<Told>>>,
 }
 
+/// Two clusters with their endpoints, and a listener whose route leads to the first.
+pub(crate) fn bookinfo() -> World {
+    World::of(&[
+        (TypeUrl::Cluster, "a", "1"),
+        (TypeUrl::Cluster, "b", "1"),
+        (TypeUrl::Endpoint, "a", "1"),
+        (TypeUrl::Endpoint, "b", "1"),
+        (TypeUrl::Listener, "9080", "9080"),
+        (TypeUrl::Route, "9080", "a"),
+    ])
+}
+
 impl World {
     pub(crate) fn new() -> World {
         World { texts: Arc::default(), generations: watch::Sender::new(1), told: Arc::default() }

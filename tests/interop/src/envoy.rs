@@ -49,7 +49,9 @@ impl Envoy {
         let file = folder.path().join("envoy.json");
         std::fs::write(&file, bootstrap.to_string()).expect("a bootstrap in the temporary folder");
         let mut command = Command::new(testkit::envoy().expect("an Envoy"));
-        command.args(["--disable-hot-restart", "--concurrency", "1", "-l", "warning", "-c"]).arg(&file);
+        command.args(["--disable-hot-restart", "--concurrency", "1", "-l", "warning"]);
+        // The access log at once, and listeners that are gone not much later.
+        command.args(["--file-flush-interval-msec", "50", "--drain-time-s", "1", "-c"]).arg(&file);
         let process = Process::start("envoy", &mut command).expect("an Envoy");
         Self { process, admin, _folder: folder }
     }

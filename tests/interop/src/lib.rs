@@ -12,23 +12,25 @@ pub mod client;
 pub mod control_plane;
 pub mod desk;
 pub mod envoy;
+pub mod exchange;
 pub mod generated;
-pub mod home;
+pub mod keys;
 pub mod namespace;
 pub mod pair;
 pub mod proxy;
 pub mod recording;
 pub mod site;
 pub mod small;
+pub mod town;
 
 pub use client::{Asking, Reply, get, get_with};
 pub use control_plane::ControlPlane;
 pub use desk::{Desk, Refusal};
 pub use envoy::Envoy;
-pub use home::Home;
 pub use proxy::Proxy;
 pub use recording::Recording;
 pub use site::Site;
+pub use testkit::Home;
 
 /// How long anything here may take before a test fails; never an expectation of speed.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);

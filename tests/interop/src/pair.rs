@@ -1,81 +1,105 @@
 //! A stock Envoy and `weft-proxy`, given the same configuration and asked the same.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc;
 
+use base::{Bootstrap, LocalNet};
 use mesh::{Proxy as Node, Settings, Snapshot};
-use serde_json::{Value, json};
+use serde_json::json;
+use testkit::{Dns, wait_until};
+use tokio::runtime::Runtime;
 use xds::TypeUrl;
 
 use crate::desk::Resource;
-use crate::generated::Asked;
+use crate::exchange::{Asked, Seen, exchange};
 use crate::{ControlPlane, Desk, Envoy, Home, PATIENCE, Proxy};
 
-/// Headers that differ between any two answers. A client on loopback is told in `x-forwarded-for` as it is, by Envoy as
-/// the machine's own address.
-const PASSING: [&str; 7] = [
-    "x-forwarded-for",
-    "date",
-    "x-request-id",
-    "x-envoy-upstream-service-time",
-    "traceparent",
-    "x-b3-traceid",
-    "x-b3-spanid",
-];
+/// What the access log tells of a request that says who it is.
+const LOG: &str = "told %REQ(X-ASKED)% %ROUTE_NAME% %UPSTREAM_CLUSTER_RAW% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% \
+     %RESPONSE_CODE%/%BYTES_SENT%/%PROTOCOL%";
+
+/// The port that [`Pair::ask`] asks at.
+const PORT: u16 = 8080;
 
 /// Both proxies, each at a home of its own under a control plane of its own.
 pub struct Pair {
     envoy: Side,
     weft: Side,
     processes: (Envoy, Proxy),
+    clients: Runtime,
+    /// Knows no name, and says so at once.
+    _names: Dns,
 }
 
 struct Side {
     home: Home,
+    /// Where a sidecar's workload lives; none for a gateway.
+    local: Option<LocalNet>,
+    id: String,
     node: Node,
     desk: Desk,
     control_plane: ControlPlane,
 }
 
-/// What came of a request, as far as it must be the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// The status.
-    pub status: u16,
-    /// The answer's headers, by name.
-    pub headers: Vec<(String, String)>,
-    /// What the backend says it was asked, or the body as it is.
-    pub body: String,
-}
+/// What both proxies made of a request, Envoy first.
+pub type Both = [io::Result<Seen>; 2];
 
-impl Seen {
-    /// The same without what is drawn for a request that says nothing to hash: its endpoint, and a cookie it is
-    /// given to stay there.
-    pub fn without_endpoint(mut self) -> Self {
-        for number in 1..=9 {
-            self.body = self.body.replace(&format!("many-{number}"), "many");
-        }
-        for (_, value) in self.headers.iter_mut().filter(|(name, _)| name == "set-cookie") {
-            *value = value.split('=').next().unwrap_or_default().to_owned();
-        }
-        // Envoy gives one cookie per attempt, all but the last for nothing.
-        self.headers.dedup_by(|one, other| one.0 == "set-cookie" && one == other);
-        self
+/// A request under way.
+#[derive(Debug)]
+pub struct Pending(mpsc::Receiver<Both>);
+
+impl Pending {
+    /// What both make of it: Envoy's first.
+    ///
+    /// # Panics
+    /// When a client does.
+    pub fn wait(self) -> Both {
+        self.0.recv().expect("a client that does not panic")
     }
 }
 
+/// What a proxy wrote of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The name of the route it took, `-` for none.
+    pub route: String,
+    /// The cluster it went to, `-` for none.
+    pub cluster: String,
+    /// What went wrong, `-` for nothing.
+    pub flags: String,
+    /// Why it was answered as it was; not the words of a library for that.
+    pub details: String,
+    /// Its status, size and protocol.
+    pub answer: String,
+}
+
 impl Pair {
-    /// Starts both.
+    /// Starts both, as a gateway.
     pub fn start() -> Self {
-        let (envoy, weft) = (Side::new(), Side::new());
-        let id =
-            |side: &Side| format!("router~{}~edge.default~default.svc.cluster.local", side.home.at(0).ip());
+        Self::of([None, None])
+    }
+
+    /// Starts both, as the sidecar of a workload `app: client`, in two places of a local mesh.
+    pub fn sidecars(mesh: u8) -> Self {
+        Self::of([1, 2].map(|workload| Some(LocalNet { mesh, workload })))
+    }
+
+    fn of(places: [Option<LocalNet>; 2]) -> Self {
+        let [envoy, weft] = places.map(Side::new);
+        let names = Dns::start(BTreeMap::new()).expect("a server of names");
+        let envoys = envoy.bootstrap(&names);
         let processes = (
-            Envoy::start(&envoy.home, envoy.control_plane.address(), &id(&envoy)),
-            Proxy::start(&weft.home, weft.control_plane.address(), BTreeMap::new(), &id(&weft)),
+            Envoy::start_with(&local::bootstrap::envoy(&envoys), envoys.admin),
+            Proxy::start_with(weft.bootstrap(&names)),
         );
-        Self { envoy, weft, processes }
+        let clients = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime for the clients");
+        Self { envoy, weft, processes, clients, _names: names }
     }
 
     /// Gives both a configuration and waits until both serve it.
@@ -91,37 +115,49 @@ impl Pair {
     /// # Panics
     /// As [`Pair::configure`].
     pub fn configure_with(&self, text: &str, secrets: &[String]) {
-        let parsed = api::parse("generated.yaml", text.as_bytes());
-        let errors: Vec<String> = parsed
-            .issues
-            .iter()
-            .filter(|issue| issue.severity == base::Severity::Error)
-            .map(ToString::to_string)
-            .collect();
-        assert!(errors.is_empty(), "{errors:#?}\n{text}");
-        let mut set = api::ResourceSet::default();
-        for resource in parsed.resources {
-            set.insert(resource);
-        }
-        let snapshot = Snapshot::next(None, &set, &Settings::default());
-        let generations = [&self.envoy, &self.weft]
-            .map(|side| (side, side.desk.replace(side.resources(&snapshot, secrets))));
-        for (side, generation) in generations {
-            side.desk.wait_settled(generation);
-            assert_eq!(side.desk.refusals(generation), [], "{text}");
-        }
+        give(&[self], text, secrets);
         self.processes.0.wait_live();
         self.processes.1.wait_live();
     }
 
     /// Where each listens on a port: Envoy first.
     pub fn at(&self, port: u16) -> [SocketAddr; 2] {
-        [&self.envoy, &self.weft].map(|side| side.home.at(port))
+        self.sides().map(|side| match side.local {
+            None => side.home.at(port),
+            Some(local) => (local.outbound(), port).into(),
+        })
     }
 
-    /// What both make of a request: Envoy's first.
-    pub fn ask(&self, asked: &Asked) -> [io::Result<Seen>; 2] {
-        [0, 1].map(|side| self.ask_one(side, asked))
+    /// Where each sidecar takes connections to a service: Envoy first.
+    pub fn at_service(&self, slot: u8, port: u16) -> [SocketAddr; 2] {
+        self.sides().map(|side| match side.local {
+            None => side.home.at(port),
+            Some(local) => (local.service(slot), port).into(),
+        })
+    }
+
+    /// Waits until both take connections at these addresses.
+    ///
+    /// # Panics
+    /// When one does not.
+    pub fn wait_open(&self, at: [SocketAddr; 2]) {
+        for address in at {
+            wait_until(&format!("a listener at {address}"), PATIENCE, || {
+                TcpStream::connect(address).map_err(|error| error.to_string())
+            });
+        }
+    }
+
+    /// Asks both at these addresses, and does not wait for what they make of it.
+    pub fn begin(&self, [envoy, weft]: [SocketAddr; 2], asked: &Asked) -> Pending {
+        let asked = asked.clone();
+        let (answered, answers) = mpsc::channel();
+        self.clients.spawn(async move {
+            let both = tokio::join!(exchange(envoy, &asked), exchange(weft, &asked));
+            // Nobody waits any more where the test has failed.
+            let _ = answered.send(both.into());
+        });
+        Pending(answers)
     }
 
     /// What one of them makes of a request: Envoy is 0, `weft-proxy` 1.
@@ -129,24 +165,106 @@ impl Pair {
     /// # Errors
     /// The connection failed, or was cut before an answer.
     pub fn ask_one(&self, side: usize, asked: &Asked) -> io::Result<Seen> {
-        let side = if side == 0 { &self.envoy } else { &self.weft };
-        send(side.home.at(8080), asked)
+        self.clients.block_on(exchange(self.at(PORT)[side], asked))
+    }
+
+    /// What both wrote of the requests that say who they are in `x-asked`, by that, once they have written of all of
+    /// these.
+    ///
+    /// # Panics
+    /// When one of them never does.
+    pub fn wait_told(&self, all: &[u64]) -> [BTreeMap<u64, Told>; 2] {
+        let logs: [&dyn Fn() -> String; 2] = [&|| self.processes.0.log(), &|| self.processes.1.access_log()];
+        logs.map(|log| {
+            wait_until("every request in the access log", PATIENCE, || {
+                let told: BTreeMap<u64, Told> = log().lines().filter_map(told).collect();
+                match all.iter().find(|id| !told.contains_key(id)) {
+                    None => Ok(told),
+                    Some(id) => Err(format!("nothing is told of request {id}")),
+                }
+            })
+        })
+    }
+
+    fn sides(&self) -> [&Side; 2] {
+        [&self.envoy, &self.weft]
     }
 }
 
+/// Gives several pairs one configuration and waits until all have taken it; the slots of its services in a local mesh.
+///
+/// # Panics
+/// When a document is refused, or a proxy refuses what was made of it.
+pub fn give(pairs: &[&Pair], text: &str, secrets: &[String]) -> BTreeMap<String, u8> {
+    let parsed = api::parse("generated.yaml", text.as_bytes());
+    let errors: Vec<String> = parsed
+        .issues
+        .iter()
+        .filter(|issue| issue.severity == base::Severity::Error)
+        .map(ToString::to_string)
+        .collect();
+    assert!(errors.is_empty(), "{errors:#?}\n{text}");
+    let mut set = api::ResourceSet::default();
+    let mut settings = Settings::default();
+    for resource in parsed.resources {
+        if let api::Resource::ConfigMap(map) = &resource
+            && let Some(mesh) = &map.mesh
+        {
+            settings = Settings::new(mesh);
+        }
+        set.insert(resource);
+    }
+    settings.manner.log.file = Some("/dev/stdout".to_owned());
+    settings.manner.log.format = LOG.to_owned();
+    let snapshot = Snapshot::next(None, &set, &settings);
+    let sides = pairs.iter().flat_map(|pair| pair.sides());
+    let generations: Vec<(&Side, u64)> =
+        sides.map(|side| (side, side.desk.replace(side.resources(&snapshot, secrets)))).collect();
+    for (side, generation) in generations {
+        side.desk.wait_settled(generation);
+        assert_eq!(side.desk.refusals(generation), [], "{text}");
+    }
+    snapshot.addresses().iter().map(|(host, slot)| (host.to_string(), *slot)).collect()
+}
+
 impl Side {
-    fn new() -> Self {
+    fn new(local: Option<LocalNet>) -> Self {
         let home = Home::claim();
-        let ip = home.at(0).ip();
-        let metadata = json!({
-            "NAMESPACE": "default", "LABELS": {"istio": "edge"}, "INTERCEPTION_MODE": "NONE",
-            "GATEWAY_BIND": ip.to_string(), "CLUSTER_ID": "Kubernetes",
+        let mut metadata = json!({
+            "NAMESPACE": "default", "INTERCEPTION_MODE": "NONE", "CLUSTER_ID": "Kubernetes",
         });
-        let id = format!("router~{ip}~edge.default~default.svc.cluster.local");
+        let id = match local {
+            None => {
+                let ip = home.at(0).ip();
+                metadata["LABELS"] = json!({"istio": "edge"});
+                metadata["GATEWAY_BIND"] = json!(ip.to_string());
+                format!("router~{ip}~edge.default~default.svc.cluster.local")
+            }
+            Some(local) => {
+                metadata["LABELS"] = json!({"app": "client"});
+                metadata["WEFT_LOCAL"] = json!(local);
+                format!("sidecar~{}~client.default~default.svc.cluster.local", local.sidecar())
+            }
+        };
         let node = Node::new(&id, &metadata, &[]).expect("invariant: the node is well formed");
         let desk = Desk::default();
         let control_plane = ControlPlane::start(home.at(0), desk.clone());
-        Self { home, node, desk, control_plane }
+        Self { home, local, id, node, desk, control_plane }
+    }
+
+    fn bootstrap(&self, names: &Dns) -> Bootstrap {
+        Bootstrap {
+            id: self.id.clone(),
+            cluster: "interop.default".to_owned(),
+            metadata: BTreeMap::new(),
+            discovery: self.control_plane.address().into(),
+            admin: self.home.at(15_000),
+            readiness: self.home.at(15_021),
+            metrics: self.home.at(15_090),
+            access_log: None,
+            concurrency: Some(2),
+            dns: vec![names.address()],
+        }
     }
 
     fn resources(&self, snapshot: &Snapshot, secrets: &[String]) -> Vec<Resource> {
@@ -170,65 +288,11 @@ impl Side {
     }
 }
 
-/// Sends a request on a connection of its own; the whole answer.
-fn send(to: SocketAddr, asked: &Asked) -> io::Result<Seen> {
-    let mut stream = TcpStream::connect(to)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let headers: String = asked.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    write!(
-        stream,
-        "{} {} HTTP/1.1\r\nhost: {}\r\n{headers}connection: close\r\n\r\n",
-        asked.method, asked.path, asked.host
-    )?;
-    // Not to the end of the connection: for its own answers, Envoy leaves that to the client for a second.
-    let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
-    while !is_whole(&String::from_utf8_lossy(&bytes), asked.method == "HEAD") {
-        match stream.read(&mut chunk)? {
-            0 => break,
-            read => bytes.extend_from_slice(&chunk[..read]),
-        }
-    }
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    seen(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, text))
-}
-
-/// Whether an answer is all there, as far as its head tells; without a length it ends with the connection.
-fn is_whole(text: &str, is_head: bool) -> bool {
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let head = head.to_ascii_lowercase();
-    let length =
-        head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
-    is_head
-        || length.is_some_and(|length| body.len() >= length)
-        || (head.contains("transfer-encoding: chunked") && body.ends_with("0\r\n\r\n"))
-}
-
-fn seen(text: &str) -> Option<Seen> {
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    let mut lines = head.lines();
-    let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
-    let mut headers: Vec<(String, String)> = lines
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-        .filter(|(name, _)| {
-            !PASSING.contains(&name.as_str()) && name != "content-length" && name != "transfer-encoding"
-        })
-        .collect();
-    headers.sort();
-    Some(Seen { status, headers, body: told(body) })
-}
-
-/// The backend's word without what differs between any two requests; any other body as it is.
-fn told(body: &str) -> String {
-    let start = body.find('{').unwrap_or(body.len());
-    let end = body.rfind('}').map_or(body.len(), |at| at + 1);
-    let Some(Ok(mut told)) = body.get(start..end).map(serde_json::from_str::<Value>) else {
-        return body.to_owned();
-    };
-    if let Some(headers) = told["headers"].as_object_mut() {
-        headers.retain(|name, _| !PASSING.contains(&name.as_str()));
-        // Their order among each other means nothing.
-        headers.sort_keys();
-    }
-    told.to_string()
+/// A line of the access log that tells of a request, and which.
+fn told(line: &str) -> Option<(u64, Told)> {
+    let mut words = line.strip_prefix("told ")?.split(' ').map(str::to_owned);
+    let id = words.next()?.parse().ok()?;
+    let (route, cluster, flags) = (words.next()?, words.next()?, words.next()?);
+    let details = words.next()?.split('{').next().unwrap_or_default().to_owned();
+    Some((id, Told { route, cluster, flags, details, answer: words.next()? }))
 }

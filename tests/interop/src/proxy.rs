@@ -28,21 +28,29 @@ impl Proxy {
     /// # Panics
     /// When the binary is missing or cannot be started.
     pub fn start(home: &Home, discovery: SocketAddr, metadata: BTreeMap<String, Value>, id: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let access_log = folder.path().join("access.log");
-        let admin = home.at(15_000);
-        let bootstrap = Bootstrap {
+        Self::start_with(Bootstrap {
             id: id.to_owned(),
             cluster: "interop.default".to_owned(),
             metadata,
             discovery: discovery.into(),
-            admin,
+            admin: home.at(15_000),
             readiness: home.at(15_021),
             metrics: home.at(15_090),
-            access_log: Some(access_log.clone()),
+            access_log: None,
             concurrency: Some(2),
             dns: Vec::new(),
-        };
+        })
+    }
+
+    /// Starts one with a bootstrap of its own, but for the access log.
+    ///
+    /// # Panics
+    /// As [`Proxy::start`].
+    pub fn start_with(bootstrap: Bootstrap) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let access_log = folder.path().join("access.log");
+        let admin = bootstrap.admin;
+        let bootstrap = Bootstrap { access_log: Some(access_log.clone()), ..bootstrap };
         let file = folder.path().join("bootstrap.json");
         std::fs::write(&file, json!(bootstrap).to_string()).expect("a bootstrap in the temporary folder");
         let mut command = Command::new(binary("weft-proxy"));
@@ -95,13 +103,18 @@ impl Proxy {
         errors
     }
 
+    /// Its access log so far.
+    pub fn access_log(&self) -> String {
+        std::fs::read_to_string(&self.access_log).unwrap_or_default()
+    }
+
     /// Waits until a line of the access log satisfies a condition.
     ///
     /// # Panics
     /// When none ever does.
     pub fn wait_for_access(&self, what: &str, condition: impl Fn(&str) -> bool) {
         wait_until(what, PATIENCE, || {
-            let log = std::fs::read_to_string(&self.access_log).unwrap_or_default();
+            let log = self.access_log();
             if log.lines().any(&condition) { Ok(()) } else { Err(log) }
         });
     }

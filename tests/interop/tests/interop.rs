@@ -2,11 +2,14 @@
 
 mod interop {
     mod alone;
+    mod captured;
     mod changed;
     mod equal;
     mod equal_limits;
     mod equal_tls;
+    mod pipes;
     mod recorded;
     mod refused;
+    mod sidecars;
     mod stock;
 }

@@ -1,7 +1,7 @@
 //! `weft demo`, started and spoken to as a user would.
 
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running demo mesh; stopped as Ctrl-C stops it when dropped.
 pub struct Demo {
-    child: Child,
+    child: Running,
     keep: tempfile::TempDir,
     gateway: SocketAddr,
 }
@@ -23,10 +23,7 @@ impl Demo {
     /// Starts the demo with a stock Envoy in place of each sidecar named, and waits until it says it is ready.
     pub fn start(envoys: &[&str]) -> Self {
         let keep = tempfile::tempdir().expect("a temporary directory");
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .and_then(|listener| listener.local_addr())
-            .expect("a free port")
-            .port();
+        let port = testkit::free_port().expect("a free port");
         let mut command = Command::new(binary("weft"));
         command.arg("demo").arg("--port").arg(port.to_string()).arg("--keep").arg(keep.path());
         for envoy in envoys {
@@ -35,14 +32,7 @@ impl Demo {
         if let Some(envoy) = testkit::envoy() {
             command.env("WEFT_ENVOY", envoy);
         }
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|e| panic!("weft demo: {e}"));
-        let out = child.stdout.take().expect("invariant: stdout is piped");
-        let url = format!("http://127.0.0.1:{port}/productpage");
-        wait_for_line(out, &url);
+        let (child, _) = Running::start(&mut command, &format!("http://127.0.0.1:{port}/productpage"));
         Self { child, keep, gateway: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }
     }
 
@@ -79,14 +69,7 @@ impl Demo {
 
     /// Runs `weft` on this mesh and returns what came of it.
     pub fn weft(&self, args: &[&str]) -> Output {
-        Command::new(binary("weft"))
-            .args(args)
-            .arg("--mesh")
-            .arg(self.dir())
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap_or_else(|e| panic!("weft {args:?}: {e}"))
+        weft(self.dir(), &[], args)
     }
 
     /// Runs `weft VERB -f` on one of Bookinfo's networking files; it must succeed.
@@ -108,33 +91,64 @@ impl Demo {
 
     /// The id of the process whose command line contains all of `words`.
     pub fn process(&self, words: &[&str]) -> rustix::process::Pid {
-        child(self.child.id(), words)
+        self.child.child(words)
     }
 }
 
-/// The id of the child of a process whose command line contains all of `words`.
-pub(crate) fn child(own: u32, words: &[&str]) -> rustix::process::Pid {
-    std::fs::read_dir("/proc")
-        .expect("/proc")
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|pid| parent(*pid) == Some(own))
-        .find(|pid| {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            words.iter().all(|word| line.contains(word))
-        })
-        .and_then(|pid| rustix::process::Pid::from_raw(pid.try_into().ok()?))
-        .unwrap_or_else(|| panic!("no child process with {words:?}"))
+/// A `weft` that runs a mesh; stopped as Ctrl-C stops it when dropped.
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// Starts it and waits for a line of its output that contains `wanted`, which is returned too.
+    ///
+    /// # Panics
+    /// When it cannot be started, or never writes such a line.
+    pub(crate) fn start(command: &mut Command, wanted: &str) -> (Self, String) {
+        let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        // From here on a mesh that never becomes ready is stopped too.
+        let mut running = Self(spawned.unwrap_or_else(|e| panic!("{command:?}: {e}")));
+        let out = running.0.stdout.take().expect("invariant: stdout is piped");
+        let line = wait_for_line(out, wanted);
+        (running, line)
+    }
+
+    /// The id of the child of the process whose command line contains all of `words`.
+    pub(crate) fn child(&self, words: &[&str]) -> rustix::process::Pid {
+        std::fs::read_dir("/proc")
+            .expect("/proc")
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
+            .filter(|pid| parent(*pid) == Some(self.0.id()))
+            .find(|pid| {
+                let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                let line = String::from_utf8_lossy(&line).replace('\0', " ");
+                words.iter().all(|word| line.contains(word))
+            })
+            .and_then(|pid| rustix::process::Pid::from_raw(pid.try_into().ok()?))
+            .unwrap_or_else(|| panic!("no child process with {words:?}"))
+    }
 }
 
-impl Drop for Demo {
+impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(pid) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
-            // Fails only where the demo has ended already, which the wait below shows.
+        if let Some(pid) = rustix::process::Pid::from_raw(self.0.id().cast_signed()) {
+            // Fails only where the mesh has ended already, which the wait below shows.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
         }
-        let _ = self.child.wait();
+        let _ = self.0.wait();
     }
+}
+
+/// Runs `weft` on the mesh of a directory, with these variables.
+pub(crate) fn weft(dir: &Path, env: &[(&str, &str)], args: &[&str]) -> Output {
+    Command::new(binary("weft"))
+        .args(args)
+        .arg("--mesh")
+        .arg(dir)
+        .env("NO_COLOR", "1")
+        .envs(env.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|e| panic!("weft {args:?}: {e}"))
 }
 
 /// What a command printed, for a failing test's message.
@@ -172,7 +186,7 @@ fn parent(pid: u32) -> Option<u32> {
 ///
 /// # Panics
 /// When the program ends, or a long while passes, without it.
-pub(crate) fn wait_for_line(out: impl std::io::Read + Send + 'static, wanted: &str) -> String {
+fn wait_for_line(out: impl std::io::Read + Send + 'static, wanted: &str) -> String {
     let (send, receive) = mpsc::channel();
     std::thread::spawn(move || {
         for line in BufReader::new(out).lines().map_while(Result::ok) {

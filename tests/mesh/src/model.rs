@@ -1,15 +1,15 @@
 //! `weft model run`, started and spoken to as a user would.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use crate::demo::{binary, told, wait_for_line};
+use crate::demo::{Running, binary, told, weft};
 use crate::{Reply, request};
 
 /// A running model; stopped as Ctrl-C stops it when dropped.
 pub struct Model {
-    child: Child,
+    _running: Running,
     dir: tempfile::TempDir,
     gateway: SocketAddr,
 }
@@ -18,23 +18,11 @@ impl Model {
     /// Runs a model and waits until it says it is ready.
     pub fn start(file: &Path) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let gateway = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .and_then(|listener| listener.local_addr())
-            .expect("a free port");
-        let mut child = Command::new(binary("weft"))
-            .args(["model", "run"])
-            .arg(file)
-            .arg("--port")
-            .arg(gateway.port().to_string())
-            .arg("--dir")
-            .arg(dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|e| panic!("weft model run: {e}"));
-        let out = child.stdout.take().expect("invariant: stdout is piped");
-        wait_for_line(out, "(ready in ");
-        Self { child, dir, gateway }
+        let port = testkit::free_port().expect("a free port");
+        let mut command = Command::new(binary("weft"));
+        command.args(["model", "run"]).arg(file).arg("--port").arg(port.to_string());
+        let (running, _) = Running::start(command.arg("--dir").arg(dir.path()), "(ready in ");
+        Self { _running: running, dir, gateway: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }
     }
 
     /// The mesh's directory.
@@ -49,14 +37,7 @@ impl Model {
 
     /// Runs `weft` on this mesh; it must succeed. What it printed.
     pub fn done(&self, args: &[&str]) -> String {
-        let out = Command::new(binary("weft"))
-            .args(args)
-            .arg("--mesh")
-            .arg(self.dir())
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap_or_else(|e| panic!("weft {args:?}: {e}"));
+        let out = weft(self.dir(), &[], args);
         assert!(out.status.success(), "weft {args:?}: {}", told(&out));
         told(&out)
     }
@@ -68,15 +49,5 @@ impl Model {
         let file = folder.join("given.yaml");
         std::fs::write(&file, objects).expect("a file of objects");
         self.done(&[verb, "-f", &file.display().to_string()])
-    }
-}
-
-impl Drop for Model {
-    fn drop(&mut self) {
-        if let Some(pid) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
-            // Fails only where the mesh has ended already, which the wait below shows.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
-        }
-        let _ = self.child.wait();
     }
 }

@@ -1,11 +1,12 @@
 //! `weft up`, started with a file as a user would write it, and spoken to as its programs would speak.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::process::{Command, Output, Stdio};
 
-use crate::demo::{binary, child, told, wait_for_line};
+use testkit::Home;
+
+use crate::demo::{Running, binary, told, weft};
 use crate::{Reply, request_to};
 
 /// A mesh that `weft up` runs; stopped as Ctrl-C stops it when dropped.
@@ -13,7 +14,7 @@ pub struct Up {
     child: Running,
     dir: tempfile::TempDir,
     mesh: u8,
-    gateway: Ipv4Addr,
+    home: Home,
     names: Vec<String>,
 }
 
@@ -82,38 +83,33 @@ impl Cast {
     /// Writes the file, starts the mesh, and waits until it says it is ready.
     pub fn start(self) -> Up {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let gateway = free_address();
+        let home = Home::claim();
         let config = dir.path().join("config");
         std::fs::create_dir(&config).expect("a directory of objects");
         for (file, text) in &self.objects {
             std::fs::write(config.join(file), text).expect("a file of objects");
         }
         let file = dir.path().join("mesh.yaml");
-        std::fs::write(&file, self.text(gateway)).expect("the mesh's file");
+        std::fs::write(&file, self.text(&home)).expect("the mesh's file");
         let mut command = Command::new(binary("weft"));
         command.arg("up").arg("-f").arg(&file).envs(self.env.iter().map(|(name, value)| (name, value)));
         if let Some(envoy) = testkit::envoy() {
             command.env("WEFT_ENVOY", envoy);
         }
-        let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-        // From here on a mesh that never becomes ready is stopped too.
-        let mut child = Running(spawned.unwrap_or_else(|e| panic!("weft up: {e}")));
-        let out = child.0.stdout.take().expect("invariant: stdout is piped");
-        let ready = wait_for_line(out, "(ready in ");
+        let (child, ready) = Running::start(&mut command, "(ready in ");
         let mesh = ready.strip_prefix("Mesh ").and_then(|rest| rest.split(',').next());
         let mesh = mesh.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{ready}"));
         let names = self.gateways.into_iter().chain(self.workloads).map(|(name, _)| name).collect();
-        Up { child, dir, mesh, gateway, names }
+        Up { child, dir, mesh, home, names }
     }
 
-    fn text(&self, gateway: Ipv4Addr) -> String {
+    fn text(&self, home: &Home) -> String {
+        let bind = home.at(0).ip();
         let gateways: String = self
             .gateways
             .iter()
             .map(|(name, labels)| {
-                format!(
-                    "  - name: {name}\n    labels: {{{labels}}}\n    bind: {gateway}\n    concurrency: 1\n"
-                )
+                format!("  - name: {name}\n    labels: {{{labels}}}\n    bind: {bind}\n    concurrency: 1\n")
             })
             .collect();
         let workloads: String = self
@@ -138,7 +134,7 @@ impl Up {
 
     /// A port of the address every gateway listens on.
     pub fn gateway(&self, port: u16) -> SocketAddr {
-        SocketAddr::from((self.gateway, port))
+        self.home.at(port)
     }
 
     /// A workload's address in its network: 1 its sidecar, 2 its program, 3 its way out.
@@ -166,7 +162,7 @@ impl Up {
 
     /// The id of the process of this mesh whose command line contains all of `words`.
     pub fn process(&self, words: &[&str]) -> rustix::process::Pid {
-        child(self.child.0.id(), words)
+        self.child.child(words)
     }
 
     /// Runs `weft` on this mesh.
@@ -176,15 +172,7 @@ impl Up {
 
     /// Runs `weft` on this mesh with these variables.
     pub fn weft_with(&self, env: &[(&str, &str)], args: &[&str]) -> Output {
-        Command::new(binary("weft"))
-            .args(args)
-            .arg("--mesh")
-            .arg(self.dir())
-            .env("NO_COLOR", "1")
-            .envs(env.iter().copied())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap_or_else(|e| panic!("weft {args:?}: {e}"))
+        weft(&self.dir(), env, args)
     }
 
     /// Runs `weft` on this mesh; it must succeed. What it printed.
@@ -217,19 +205,6 @@ impl Up {
     }
 }
 
-/// The process of a mesh; stopped as Ctrl-C stops it when dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(pid) = rustix::process::Pid::from_raw(self.0.id().cast_signed()) {
-            // Fails only where the mesh has ended already, which the wait below shows.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
-        }
-        let _ = self.0.wait();
-    }
-}
-
 /// What `weft` prints on no mesh in particular; it must succeed.
 pub fn output(args: &[&str]) -> String {
     let out = Command::new(binary("weft")).args(args).stdin(Stdio::null()).output();
@@ -245,18 +220,4 @@ fn listed(name: &str, entries: &str) -> String {
 
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
-}
-
-/// An address of loopback on which nobody has the gateways' ports, and that no other mesh of this process was given.
-fn free_address() -> Ipv4Addr {
-    static GIVEN: AtomicUsize = AtomicUsize::new(0);
-    let [_, _, high, low] = std::process::id().to_be_bytes();
-    let given = GIVEN.fetch_add(1, Ordering::Relaxed);
-    (130..=250)
-        .cycle()
-        .skip(given % 121)
-        .take(121)
-        .map(|second| Ipv4Addr::new(127, second, high, low.clamp(1, 254)))
-        .find(|ip| [8080, 8443].iter().all(|port| TcpListener::bind((*ip, *port)).is_ok()))
-        .expect("a free loopback address")
 }

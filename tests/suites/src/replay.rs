@@ -171,12 +171,12 @@ impl Accept for Compiling {
         rejects
     }
 
-    fn wanted(&self, ty: TypeUrl) -> BTreeSet<String> {
-        match ty {
+    fn wanted(&self, ty: TypeUrl) -> Arc<BTreeSet<String>> {
+        Arc::new(match ty {
             TypeUrl::Endpoint => self.store.wanted_endpoints(),
             TypeUrl::Route => self.store.wanted_routes(),
             _ => BTreeSet::new(),
-        }
+        })
     }
 
     fn connected(&mut self, _connected: bool) {}

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{PortPolicy, ProxyProtocol, RetryBudget, TrafficPolicy, Tunnel, TunnelProtocol};
 use crate::read::At;
-use crate::schema::{DURATION_OR_ZERO, Field, PORT, Shape, Support, U32, ok};
+use crate::schema::{DURATION_OR_ZERO, Field, PORT, Shape, U32, ok};
 use crate::{check, connection_pool, load_balancer, outlier, tls};
 
 pub(crate) const FIELDS: &[Field] = &[
@@ -32,11 +32,7 @@ const TUNNEL: &[Field] =
 const RETRY_BUDGET: &[Field] = &[
     ok("percent", Shape::Number(0.0, 100.0)),
     ok("minRetryConcurrency", U32),
-    Field {
-        name: "budgetInterval",
-        shape: DURATION_OR_ZERO,
-        support: Support::WarnedUnless(&["0s"], "a request counts as long as it is under way"),
-    },
+    ok("budgetInterval", DURATION_OR_ZERO),
 ];
 
 /// Reads a `trafficPolicy`.

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use base::Labels;
 
 use super::*;
@@ -113,7 +115,7 @@ fn mutual_tls_needs_a_certificate_of_the_client() {
 fn a_tunnel_a_header_and_a_budget_are_read() {
     let found_policy = policy(
         "tunnel: {protocol: POST, targetHost: x.example, targetPort: 443}, proxyProtocol: {version: V2}, \
-         retryBudget: {percent: 12.5, minRetryConcurrency: 0, budgetInterval: 0s}",
+         retryBudget: {percent: 12.5, minRetryConcurrency: 0, budgetInterval: 1s}",
     );
 
     let tunnel = Tunnel { protocol: TunnelProtocol::Post, target_host: "x.example".into(), target_port: 443 };
@@ -122,6 +124,7 @@ fn a_tunnel_a_header_and_a_budget_are_read() {
     let budget = found_policy.retry_budget.unwrap();
     assert_eq!(budget.percent.map(Decimal::value), Some(12.5));
     assert_eq!(budget.min_retry_concurrency, Some(0));
+    assert_eq!(budget.budget_interval, Some(Duration::from_secs(1)));
 }
 
 #[test]

@@ -70,6 +70,26 @@ fn replacing_keeps_the_comments_around_an_object() {
 }
 
 #[test]
+fn comments_that_come_with_an_object_supplant_those_around_it() {
+    let text = "# licence\n\n# old\nkind: Service\napiVersion: v1\nmetadata: {name: one}\n# behind\n---\n# old two\nkind: Service\napiVersion: v1\nmetadata: {name: two}\n---\nx: 1\n";
+    let document = |comment: &str, name: &str| {
+        format!("---\n{comment}kind: Service\napiVersion: v1\nmetadata: {{name: {name}}} # new\n")
+    };
+
+    let one = supplant(text, &service("one"), &document("# fresh\n", "one")).unwrap();
+    let two = supplant(&one, &service("two"), &document("# fresh two\n", "two")).unwrap();
+    let bare = supplant(&two, &service("two"), &document("", "two")).unwrap();
+
+    let [first, second] = [document("# fresh\n", "one"), document("# fresh two\n", "two")];
+    assert_eq!(two, format!("{}{second}---\nx: 1\n", first.trim_start_matches("---\n")));
+    assert_eq!(bare, two, "what brings no comments leaves those that there are");
+    assert_eq!(
+        supplant(text, &service("three"), &document("", "three")),
+        Err(EditError::Missing(service("three")))
+    );
+}
+
+#[test]
 fn replacing_the_last_object_keeps_a_missing_line_break_missing() {
     let key = Key::new(Kind::VirtualService, "default", "three");
     let fresh =

@@ -7,16 +7,23 @@ use base::Protocol;
 use super::{AddressType, Endpoint, EndpointPort, EndpointSlice, Target};
 use crate::check;
 use crate::read::At;
-use crate::schema::{Field, PORT, Shape, TEXTS, ok, warned};
+use crate::schema::{Field, PORT, Shape, TEXTS, ok, partly, warned, warned_unless};
 
 const EVERY_ZONE: &str = "endpoints of every zone are used";
 
 /// Below the object itself: this kind has no `spec`.
 pub(crate) const FIELDS: &[Field] = &[
-    ok("addressType", Shape::Word(&["IPv4", "IPv6", "FQDN"])),
+    warned_unless(
+        "addressType",
+        ADDRESSES,
+        &["IPv4", "IPv6"],
+        "endpoints that are known by name are left out",
+    ),
     ok("endpoints", Shape::List(&Shape::Object(ENDPOINT))),
     ok("ports", Shape::List(&Shape::Object(PORTS))),
 ];
+
+const ADDRESSES: Shape = Shape::Word(&["IPv4", "IPv6", "FQDN"]);
 
 const ENDPOINT: &[Field] = &[
     ok("addresses", TEXTS),
@@ -36,21 +43,25 @@ const ENDPOINT: &[Field] = &[
     warned("deprecatedTopology", Shape::Any, EVERY_ZONE),
 ];
 
+const BY_NAME: &str = "taken, and nothing hangs on it: a Pod is known by its name and namespace";
+
+const BY_SERVICE: &str = "taken, and nothing hangs on it: the port of the Service says what is spoken";
+
 const TARGET: &[Field] = &[
     ok("kind", Shape::Text),
     ok("namespace", Shape::Text),
     ok("name", Shape::Text),
-    ok("uid", Shape::Text),
-    ok("apiVersion", Shape::Text),
-    ok("resourceVersion", Shape::Text),
-    ok("fieldPath", Shape::Text),
+    partly("uid", Shape::Text, BY_NAME),
+    partly("apiVersion", Shape::Text, BY_NAME),
+    partly("resourceVersion", Shape::Text, BY_NAME),
+    partly("fieldPath", Shape::Text, BY_NAME),
 ];
 
 const PORTS: &[Field] = &[
     ok("name", Shape::Text),
     ok("port", PORT),
-    ok("protocol", Shape::Word(&["TCP", "UDP", "SCTP"])),
-    ok("appProtocol", Shape::Text),
+    partly("protocol", Shape::Word(&["TCP", "UDP", "SCTP"]), BY_SERVICE),
+    partly("appProtocol", Shape::Text, BY_SERVICE),
 ];
 
 /// Reads the object; what is wrong goes to the log.

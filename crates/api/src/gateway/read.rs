@@ -1,22 +1,21 @@
 //! The fields of a Gateway, and from a document to a [`Gateway`].
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use base::{Host, Protocol};
 
 use super::{Gateway, Port, Server, ServerHost};
-use crate::check;
 use crate::read::At;
-use crate::schema::{CARRIED, Field, LABELS, NO_SOCKETS, PORT, Shape, TEXTS, ok, partly, warned};
+use crate::schema::{CARRIED, Field, LABELS, PORT, Shape, TEXTS, ok, partly, warned};
 use crate::tls::{SERVER_FIELDS, ServerTls, ServerTlsMode, read_server};
+use crate::{bind, check};
 
 /// Below `spec`.
 pub(crate) const FIELDS: &[Field] =
     &[ok("selector", LABELS), ok("servers", Shape::List(&Shape::Object(SERVER)))];
 
 const SERVER: &[Field] = &[
-    ok("name", Shape::Text),
+    partly("name", Shape::Text, "taken, and nothing hangs on it: a server is known by the name of its port"),
     ok(
         "port",
         Shape::Object(&[
@@ -26,7 +25,7 @@ const SERVER: &[Field] = &[
             ok("targetPort", PORT),
         ]),
     ),
-    partly("bind", Shape::Text, NO_SOCKETS),
+    ok("bind", Shape::Text),
     ok("hosts", TEXTS),
     ok("tls", Shape::Object(SERVER_FIELDS)),
     warned("defaultEndpoint", Shape::Text, "requests no route matches are answered with 404"),
@@ -54,7 +53,7 @@ pub(crate) fn read(spec: &At<'_>) -> Gateway {
 }
 
 fn server(at: &At<'_>) -> Option<Server> {
-    let (hosts, bind, port) = (hosts(at), bind(at), port(at));
+    let (hosts, bind, port) = (hosts(at), bind::read(at), port(at));
     let (tls, redirects) = tls(at, port.as_ref().map_or(Protocol::Http, |port| port.protocol));
     let name = at.text("name").unwrap_or_default().into();
     Some(Server { name, port: port?, bind, hosts, tls, redirects })
@@ -126,24 +125,6 @@ fn server_host(item: &At<'_>) -> Option<ServerHost> {
     Some(ServerHost { namespace, host: Host::new(host) })
 }
 
-fn bind(at: &At<'_>) -> Option<IpAddr> {
-    let field = at.field("bind")?;
-    let text = field.node.text().filter(|text| !text.is_empty())?;
-    if text.starts_with("unix://") {
-        if at.field("port").and_then(|port| port.port("number")).is_some() {
-            field.error("wrong-value", "the port number must be 0 for a unix domain socket");
-        }
-        field
-            .error("refused-field", "this version refuses it: gateways do not listen on unix domain sockets");
-        return None;
-    }
-    let parsed = text.parse().ok();
-    if parsed.is_none() {
-        field.error("wrong-value", format!("{text} is not a valid IP address"));
-    }
-    parsed
-}
-
 fn port(at: &At<'_>) -> Option<Port> {
     let Some(port) = at.field("port") else {
         at.missing("port", "a server needs a port");
@@ -169,9 +150,11 @@ fn port(at: &At<'_>) -> Option<Port> {
             protocol
         }
     };
-    let is_socket = at.text("bind").is_some_and(|bind| bind.starts_with("unix://"));
-    let number = port.port("number");
-    if number.is_none() && !is_socket {
+    let number = match port.port("number") {
+        None if bind::is_pipe(at) => Some(0),
+        number => number,
+    };
+    if number.is_none() {
         port.missing("number", "a port number is between 1 and 65535");
     }
     Some(Port {

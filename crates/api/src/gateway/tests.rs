@@ -101,3 +101,26 @@ fn a_protocol_without_a_look_inside_is_warned_of() {
     let expected = [found("unsupported-field", "spec.servers[0].port.protocol")];
     assert_eq!(warnings(Kind::Gateway, &mongo), expected);
 }
+
+#[test]
+fn a_server_may_listen_on_a_unix_socket_which_has_no_number() {
+    let body = |port: &str, bind: &str| {
+        format!("servers: [{{port: {{{port}name: http, protocol: HTTP}}, hosts: ['*'], bind: '{bind}'}}]")
+    };
+    for (bind, path) in [("unix:///run/gate.sock", "/run/gate.sock"), ("unix://@gate", "@gate")] {
+        for port in ["", "number: 0, "] {
+            let Resource::Gateway(gateway) = one(Kind::Gateway, &body(port, bind)) else { panic!() };
+            let server = &gateway.servers[0];
+            assert_eq!((server.bind.clone(), server.port.number), (Some(Bind::Pipe(path.into())), 0));
+        }
+    }
+
+    let wrong = found("wrong-value", "spec.servers[0].bind");
+    let long = format!("unix:///{}", "a".repeat(107));
+    for bind in ["unix://gate", "unix://", "unix:///run/", "unix://@", "/run/gate.sock", &long] {
+        assert!(errors(Kind::Gateway, &body("", bind)).contains(&wrong), "{bind}");
+    }
+    assert_eq!(errors(Kind::Gateway, &body("number: 80, ", "unix:///run/gate.sock")), [wrong]);
+    let missing = found("missing-field", "spec.servers[0].port.number");
+    assert_eq!(errors(Kind::Gateway, &body("", "10.0.0.1")), [missing]);
+}

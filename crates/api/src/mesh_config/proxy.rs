@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::connections::{self, ConnectionSettings};
 use crate::check;
 use crate::read::At;
 use crate::schema::{
-    COUNT, DURATION, DURATION_OR_ZERO, Field, LABELS, PORT, Shape, TEXTS, U32, ok, refused, warned,
+    COUNT, DURATION, DURATION_OR_ZERO, Field, LABELS, PORT, Shape, TEXTS, U32, ok, partly, warned,
 };
 
 /// How proxies are run.
@@ -35,19 +36,6 @@ pub struct GatewayTopology {
     pub takes_proxy_protocol: bool,
 }
 
-/// Limits of clients' connections; what is None is left to the proxy.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ConnectionSettings {
-    /// The most bytes held back for one connection.
-    pub listener_per_connection_buffer_limit_bytes: Option<u32>,
-    /// The most streams at a time over one connection.
-    pub http_max_concurrent_streams: Option<u32>,
-    /// The window of a connection of HTTP/2.
-    pub http2_initial_connection_window_size: Option<u32>,
-    /// The window of a stream of HTTP/2.
-    pub http2_initial_stream_window_size: Option<u32>,
-}
-
 impl Default for ProxySettings {
     fn default() -> Self {
         Self {
@@ -64,15 +52,22 @@ impl Default for ProxySettings {
 const FIXED: &str = "the proxy's place, ports and names are told on its command line";
 const LATER: &str = "traces are not sent";
 const NO_IDENTITY: &str = "this version gives workloads no certificates of their own";
-const STARTED: &str = "a proxy is told so where it is started";
-const USUAL_TIME: &str = "clients' connections and requests have their usual time";
+const LOCAL: &str = "of the proxies that `weft up` starts; any other is told so where it is started";
 const NUMBERS: &str = "the numbers kept are always the same";
 
 pub(super) const FIELDS: &[Field] = &[
-    warned("concurrency", COUNT, STARTED),
-    warned("proxyMetadata", LABELS, STARTED),
-    warned("drainDuration", DURATION, STARTED),
-    warned("terminationDrainDuration", DURATION_OR_ZERO, STARTED),
+    partly("concurrency", COUNT, LOCAL),
+    partly("proxyMetadata", LABELS, LOCAL),
+    partly(
+        "drainDuration",
+        DURATION,
+        "of Envoys that `weft up` starts; `weft-proxy` waits for requests under way only",
+    ),
+    partly(
+        "terminationDrainDuration",
+        DURATION_OR_ZERO,
+        "of each `weft-proxy` that `weft up` starts; any other is told so where it is started",
+    ),
     ok(
         "gatewayTopology",
         Shape::Object(&[
@@ -81,7 +76,7 @@ pub(super) const FIELDS: &[Field] = &[
             ok("proxyProtocol", Shape::Object(&[])),
         ]),
     ),
-    ok("connectionSettings", Shape::Object(CONNECTION_SETTINGS)),
+    ok("connectionSettings", Shape::Object(connections::FIELDS)),
     warned("configPath", Shape::Text, FIXED),
     warned("binaryPath", Shape::Text, FIXED),
     warned("serviceCluster", Shape::Text, FIXED),
@@ -114,26 +109,6 @@ pub(super) const FIELDS: &[Field] = &[
     warned("runtimeValues", LABELS, "there are no values that change at run time"),
     warned("fileFlushInterval", DURATION, NUMBERS),
     warned("fileFlushMinSizeKb", U32, NUMBERS),
-];
-
-const SIZE: Shape = Shape::Int(65535, i32::MAX as i64);
-
-const CONNECTION_SETTINGS: &[Field] = &[
-    ok("listenerPerConnectionBufferLimitBytes", COUNT),
-    ok("httpMaxConcurrentStreams", Shape::Int(1, i32::MAX as i64)),
-    ok("http2InitialConnectionWindowSize", SIZE),
-    ok("http2InitialStreamWindowSize", SIZE),
-    warned("profile", Shape::Word(&["SIDECAR", "EDGE"]), "gateways and sidecars have the same limits"),
-    warned("httpIdleTimeout", DURATION_OR_ZERO, USUAL_TIME),
-    warned("httpMaxConnectionDuration", DURATION_OR_ZERO, USUAL_TIME),
-    warned("httpMaxStreamDuration", DURATION_OR_ZERO, USUAL_TIME),
-    warned("httpStreamIdleTimeout", DURATION_OR_ZERO, USUAL_TIME),
-    warned("httpRequestTimeout", DURATION_OR_ZERO, USUAL_TIME),
-    warned("httpRequestHeadersTimeout", DURATION_OR_ZERO, USUAL_TIME),
-    warned("httpDrainTimeout", DURATION_OR_ZERO, USUAL_TIME),
-    refused("httpHeadersWithUnderscoresAction", Shape::Text, "headers with underscores would be let through"),
-    refused("httpPathWithEscapedSlashesAction", Shape::Text, "`pathNormalization` of the mesh says it"),
-    warned("httpMergeSlashes", Shape::Bool, "`pathNormalization` of the mesh says it"),
 ];
 
 /// Reads `defaultConfig`.
@@ -175,14 +150,6 @@ pub(super) fn read(at: &At<'_>) -> ProxySettings {
                 takes_proxy_protocol: topology.field("proxyProtocol").is_some(),
             })
             .unwrap_or_default(),
-        connection_settings: settings
-            .map(|settings| ConnectionSettings {
-                listener_per_connection_buffer_limit_bytes: settings
-                    .whole("listenerPerConnectionBufferLimitBytes"),
-                http_max_concurrent_streams: settings.whole("httpMaxConcurrentStreams"),
-                http2_initial_connection_window_size: settings.whole("http2InitialConnectionWindowSize"),
-                http2_initial_stream_window_size: settings.whole("http2InitialStreamWindowSize"),
-            })
-            .unwrap_or_default(),
+        connection_settings: settings.map(|settings| connections::read(&settings)).unwrap_or_default(),
     }
 }

@@ -10,7 +10,6 @@ const NO_IDENTITY: &str = "this version gives workloads no certificates of their
 const ONE_CLUSTER: &str = "there is one cluster";
 const NOT_SENT: &str = "requests are written to `accessLogFile` only, and traces are not sent";
 const NO_INGRESS: &str = "Ingress objects are not read";
-const OWN_NAMES: &str = "numbers are kept under the clusters' own names";
 const ELSEWHERE: &str = "the control plane is told so on its command line";
 
 /// Below `data.mesh`.
@@ -55,8 +54,8 @@ pub(crate) const FIELDS: &[Field] = &[
     warned("ingressControllerMode", Shape::Word(&["UNSPECIFIED", "OFF", "DEFAULT", "STRICT"]), NO_INGRESS),
     ok("proxyListenPort", PORT),
     ok("proxyInboundListenPort", PORT),
-    warned("inboundClusterStatName", Shape::Text, OWN_NAMES),
-    warned("outboundClusterStatName", Shape::Text, OWN_NAMES),
+    ok("inboundClusterStatName", Shape::Text),
+    ok("outboundClusterStatName", Shape::Text),
     ok("defaultConfig", Shape::Object(proxy::FIELDS)),
     warned("enableTracing", Shape::Bool, NOT_SENT),
     warned("enableEnvoyAccessLogService", Shape::Bool, NOT_SENT),

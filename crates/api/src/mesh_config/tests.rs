@@ -87,3 +87,34 @@ fn other_config_maps_are_not_ours() {
     assert!(parsed.resources.is_empty());
     assert_eq!(parsed.issues[0].code, "skipped-kind");
 }
+
+#[test]
+fn what_suits_the_edge_is_a_gateways_where_nothing_else_is_said() {
+    let read = |settings: &str| {
+        let text = format!("defaultConfig: {{connectionSettings: {{{settings}}}}}");
+        let (config, issues) = MeshConfig::parse("mesh.yaml", text.as_bytes());
+        assert_eq!(issues, []);
+        config.unwrap().default_config.connection_settings
+    };
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+
+    let edge = read(
+        "profile: EDGE, httpMaxConcurrentStreams: 7, httpStreamIdleTimeout: 0s, httpMergeSlashes: false, \
+         httpHeadersWithUnderscoresAction: HEADERS_WITH_UNDERSCORES_ALLOW",
+    );
+
+    assert_eq!((edge.http_idle_timeout, edge.http_max_concurrent_streams), (None, Some(7)));
+    let gateway = edge.of_gateway();
+    assert_eq!((gateway.http_idle_timeout, gateway.http_stream_idle_timeout), (seconds(3600), seconds(0)));
+    assert_eq!(
+        (gateway.http_request_timeout, gateway.http_request_headers_timeout),
+        (seconds(300), seconds(60))
+    );
+    assert_eq!((gateway.http_max_concurrent_streams, gateway.http_merge_slashes), (Some(7), Some(false)));
+    assert_eq!(gateway.http_headers_with_underscores_action, Some(HeadersWithUnderscores::Allow));
+    assert_eq!(gateway.http_path_with_escaped_slashes_action, Some(EscapedSlashes::UnescapeAndRedirect));
+    let plain =
+        read("httpDrainTimeout: 2s, httpPathWithEscapedSlashesAction: PATH_WITH_ESCAPED_SLASHES_UNSPECIFIED");
+    assert_eq!(plain.clone().of_gateway(), plain);
+    assert_eq!(plain, ConnectionSettings { http_drain_timeout: seconds(2), ..ConnectionSettings::default() });
+}

@@ -10,7 +10,7 @@ use crate::check;
 use crate::export::ExportTo;
 use crate::meta::Meta;
 use crate::read::At;
-use crate::schema::{Field, LABELS, PORT, Shape, Support, TEXTS, ok, refused, warned};
+use crate::schema::{Field, LABELS, PORT, Shape, TEXTS, ok, refused, warned, warned_unless};
 
 const ALL_ENDPOINTS: &str = "every endpoint is used";
 const OUTSIDE: &str = "nothing outside the mesh is set up";
@@ -24,11 +24,16 @@ pub(crate) const FIELDS: &[Field] = &[
     ok("ports", Shape::List(&Shape::Object(PORTS))),
     ok("externalName", Shape::Text),
     ok("publishNotReadyAddresses", Shape::Bool),
-    unless("ipFamilies", TEXTS, &["IPv4"], "addresses are as written"),
-    unless("ipFamilyPolicy", Shape::Text, &["SingleStack"], "addresses are as written"),
+    warned_unless("ipFamilies", TEXTS, &["IPv4"], "addresses are as written"),
+    warned_unless("ipFamilyPolicy", Shape::Text, &["SingleStack"], "addresses are as written"),
     ok("internalTrafficPolicy", Shape::Word(&["Cluster", "Local"])),
-    unless("externalTrafficPolicy", Shape::Text, &["Cluster"], ALL_ENDPOINTS),
-    unless("sessionAffinity", Shape::Text, &["None"], "requests of one client may go to several endpoints"),
+    warned_unless("externalTrafficPolicy", Shape::Text, &["Cluster"], ALL_ENDPOINTS),
+    warned_unless(
+        "sessionAffinity",
+        Shape::Text,
+        &["None"],
+        "requests of one client may go to several endpoints",
+    ),
     warned("sessionAffinityConfig", Shape::Any, "requests of one client may go to several endpoints"),
     ok("trafficDistribution", Shape::Text),
     warned("allocateLoadBalancerNodePorts", Shape::Bool, OUTSIDE),
@@ -43,19 +48,10 @@ const PORTS: &[Field] = &[
     ok("name", Shape::Text),
     ok("port", PORT),
     ok("targetPort", Shape::IntOrText),
-    ok("protocol", Shape::Word(&["TCP", "UDP", "SCTP"])),
+    warned_unless("protocol", Shape::Word(&["TCP", "UDP", "SCTP"]), &["TCP", "UDP"], "only TCP is carried"),
     ok("appProtocol", Shape::Text),
     warned("nodePort", PORT, OUTSIDE),
 ];
-
-const fn unless(
-    name: &'static str,
-    shape: Shape,
-    values: &'static [&'static str],
-    why: &'static str,
-) -> Field {
-    Field { name, shape, support: Support::WarnedUnless(values, why) }
-}
 
 /// The annotation that says who sees a Service.
 const EXPORT_TO: &str = "networking.istio.io/exportTo";

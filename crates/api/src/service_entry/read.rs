@@ -122,14 +122,7 @@ fn port(at: &At<'_>) -> Option<EntryPort> {
     } else if !check::is_label(&name.to_ascii_lowercase()) {
         at.error("wrong-value", format!("{name:?} is not a port's name"));
     }
-    let protocol = match at.text("protocol") {
-        None => Protocol::Auto,
-        Some(text) => check::protocol(text).unwrap_or_else(|| {
-            at.error("wrong-value", format!("{text:?} is no protocol this mesh knows"));
-            Protocol::Auto
-        }),
-    };
-    check::stream_protocol(at, protocol);
+    let protocol = check::port_protocol(at);
     let Some(number) = at.port("number") else {
         if at.field("number").is_none() {
             at.missing("number", "a port needs a number");

@@ -44,3 +44,32 @@ fn a_selector_without_an_address_to_choose_is_warned_of() {
 
     assert_eq!(warnings(Kind::ServiceEntry, &body), [found("no-effect", "spec.workloadSelector")]);
 }
+
+#[test]
+fn an_endpoint_may_be_a_unix_socket_that_serves_the_only_port() {
+    let body = |address: &str, more: &str, resolution: &str, ports: &str| {
+        format!(
+            "hosts: [b.x]\nresolution: {resolution}\nendpoints: [{{address: '{address}'{more}}}]\nports: [{ports}]"
+        )
+    };
+    let (one, two) = ("{number: 80, name: a, protocol: HTTP}", "{number: 81, name: b, protocol: HTTP}");
+    for address in ["unix:///run/b.sock", "unix://@b"] {
+        assert_eq!(read(&body(address, "", "STATIC", one)).endpoints[0].address, address);
+    }
+
+    let wrong = |body: &str| errors(Kind::ServiceEntry, body);
+    let socket = "unix:///run/b.sock";
+    assert_eq!(
+        wrong(&body("unix://./b", "", "STATIC", one)),
+        [found("wrong-value", "spec.endpoints[0].address")]
+    );
+    assert_eq!(
+        wrong(&body(socket, ", ports: {a: 1}", "STATIC", one)),
+        [found("conflict", "spec.endpoints[0]")]
+    );
+    assert_eq!(
+        wrong(&body(socket, "", "STATIC", &format!("{one}, {two}"))),
+        [found("conflict", "spec.endpoints[0]")]
+    );
+    assert_eq!(wrong(&body(socket, "", "DNS", one)), [found("wrong-value", "spec.endpoints[0]")]);
+}

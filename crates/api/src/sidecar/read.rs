@@ -9,11 +9,12 @@ use super::{
     CaptureMode, DefaultEndpoint, Egress, EgressHost, EgressNamespace, Ingress, OutboundMode,
     OutboundTrafficPolicy, Port, Sidecar,
 };
+use crate::bind::Bind;
 use crate::read::At;
-use crate::schema::{CARRIED, Field, LABELS, NO_SOCKETS, PORT, Shape, TEXTS, ok, partly, warned};
-use crate::tls::{SERVER_FIELDS, read_server};
+use crate::schema::{CARRIED, Field, LABELS, PORT, Shape, TEXTS, ok, partly, warned};
+use crate::tls::{SIDECAR_FIELDS, read_server};
 use crate::virtual_service::{DESTINATION, read_destination};
-use crate::{check, connection_pool};
+use crate::{bind, check, connection_pool};
 
 /// Below `spec`.
 pub(crate) const FIELDS: &[Field] = &[
@@ -27,13 +28,13 @@ pub(crate) const FIELDS: &[Field] = &[
             ok("egressProxy", DESTINATION),
         ]),
     ),
-    ok("inboundConnectionPool", Shape::Object(connection_pool::FIELDS)),
+    ok("inboundConnectionPool", Shape::Object(connection_pool::INBOUND_FIELDS)),
 ];
 
 const PORT_FIELDS: Shape = Shape::Object(&[
     ok("number", Shape::Int(0, 65535)),
     partly("protocol", Shape::Text, CARRIED),
-    ok("name", Shape::Text),
+    partly("name", Shape::Text, "taken, and nothing hangs on it: a listener is known by its address"),
     warned("targetPort", PORT, "a Sidecar's port has no other number behind it"),
 ]);
 
@@ -41,19 +42,15 @@ const CAPTURE: Shape = Shape::Word(&["DEFAULT", "IPTABLES", "NONE"]);
 
 const INGRESS: &[Field] = &[
     ok("port", PORT_FIELDS),
-    partly("bind", Shape::Text, NO_SOCKETS),
+    ok("bind", Shape::Text),
     ok("captureMode", CAPTURE),
-    partly("defaultEndpoint", Shape::Text, NO_SOCKETS),
-    ok("tls", Shape::Object(SERVER_FIELDS)),
-    ok("connectionPool", Shape::Object(connection_pool::FIELDS)),
+    ok("defaultEndpoint", Shape::Text),
+    ok("tls", Shape::Object(SIDECAR_FIELDS)),
+    ok("connectionPool", Shape::Object(connection_pool::INBOUND_FIELDS)),
 ];
 
-const EGRESS: &[Field] = &[
-    ok("port", PORT_FIELDS),
-    partly("bind", Shape::Text, NO_SOCKETS),
-    ok("captureMode", CAPTURE),
-    ok("hosts", TEXTS),
-];
+const EGRESS: &[Field] =
+    &[ok("port", PORT_FIELDS), ok("bind", Shape::Text), ok("captureMode", CAPTURE), ok("hosts", TEXTS)];
 
 /// Reads `spec`; what is wrong goes to the log.
 pub(crate) fn read(spec: &At<'_>) -> Sidecar {
@@ -89,7 +86,7 @@ fn workload_selector(spec: &At<'_>) -> Option<Labels> {
 }
 
 fn ingress(at: &At<'_>) -> Option<Ingress> {
-    let bind = bind(at, false);
+    let bind = address(at);
     let Some(port_field) = at.field("port") else {
         at.missing("port", "a listener for the workload needs a port");
         return None;
@@ -117,22 +114,10 @@ fn ingress(at: &At<'_>) -> Option<Ingress> {
     })
 }
 
-/// A sidecar's own TLS takes its certificates from files and ends here.
+/// A sidecar's own TLS ends here.
 fn check_tls(at: &At<'_>, protocol: Protocol) {
-    let mode = at.text("mode").unwrap_or("PASSTHROUGH");
-    if matches!(mode, "ISTIO_MUTUAL" | "AUTO_PASSTHROUGH") {
-        at.error("conflict", format!("the mode {mode} is not for a sidecar's own listeners"));
-    }
     if !matches!(protocol, Protocol::Https | Protocol::Tls) {
         at.error("conflict", "TLS needs a port whose protocol is HTTPS or TLS");
-    }
-    if at.bool("httpsRedirect") == Some(true) {
-        at.error("conflict", "`httpsRedirect` is for gateways");
-    }
-    for name in ["subjectAltNames", "credentialName", "credentialNames", "caCertCredentialName"] {
-        if let Some(field) = at.field(name) {
-            field.error_at_key("conflict", "this is for gateways; a sidecar reads certificates from files");
-        }
     }
 }
 
@@ -160,8 +145,8 @@ fn egress_list(spec: &At<'_>) -> Vec<Egress> {
 }
 
 fn egress(at: &At<'_>) -> Option<Egress> {
-    let is_socket = at.text("bind").is_some_and(|bind| bind.starts_with("unix://"));
-    let bind = bind(at, true);
+    let is_socket = bind::is_pipe(at);
+    let bind = bind::read(at);
     let port_field = at.field("port");
     let port = port_field.as_ref().and_then(|field| port(field, is_socket));
     if is_socket && !matches!(at.text("captureMode"), None | Some("DEFAULT" | "NONE")) {
@@ -276,55 +261,33 @@ fn port(at: &At<'_>, is_socket: bool) -> Option<Port> {
     if name.is_empty() {
         at.missing("name", "a port needs a name");
     }
-    let protocol = match at.text("protocol") {
-        None => Protocol::Auto,
-        Some(text) => check::protocol(text).unwrap_or_else(|| {
-            at.error("wrong-value", format!("{text:?} is no protocol this mesh knows"));
-            Protocol::Auto
-        }),
-    };
-    check::stream_protocol(at, protocol);
+    let protocol = check::port_protocol(at);
     let number = at.whole::<u16>("number");
     if number.unwrap_or(0) == 0 && !is_socket {
         at.missing("number", "a port's number is between 1 and 65535");
     }
+    let number = if is_socket { number.or(Some(0)) } else { number };
     Some(Port { number: number?, name: name.into(), protocol })
 }
 
-/// The address to listen on. A unix domain socket is refused, where Istio allows one and where it does not.
-fn bind(at: &At<'_>, may_be_socket: bool) -> Option<IpAddr> {
+/// The address to listen on for the workload, which as in Istio is no Unix socket.
+fn address(at: &At<'_>) -> Option<IpAddr> {
     let field = at.field("bind")?;
-    let text = field.node.text().filter(|text| !text.is_empty())?;
-    if text.starts_with("unix://") {
-        let number = at.field("port").and_then(|port| port.whole::<u16>("number"));
-        if number.is_some_and(|number| number > 0) {
-            field.error("wrong-value", "the port number must be 0 for a unix domain socket");
-        }
-        if !may_be_socket {
+    match bind::read(at)? {
+        Bind::Ip(ip) => Some(ip),
+        Bind::Pipe(_) => {
             field.error("wrong-value", "a listener for the workload needs an address, not a socket");
+            None
         }
-        field
-            .error("refused-field", "this version refuses it: sidecars do not listen on unix domain sockets");
-        return None;
     }
-    let parsed = text.parse().ok();
-    if parsed.is_none() {
-        field.error("wrong-value", format!("{text:?} is not an IP address"));
-    }
-    parsed
 }
 
-/// `127.0.0.1:PORT`, `[::1]:PORT`, `0.0.0.0:PORT` or `[::]:PORT`.
+/// `127.0.0.1:PORT`, `[::1]:PORT`, `0.0.0.0:PORT`, `[::]:PORT` or `unix://PATH`.
 fn default_endpoint(at: &At<'_>) -> Option<DefaultEndpoint> {
     let field = at.field("defaultEndpoint")?;
     let text = field.node.text().filter(|text| !text.is_empty())?;
-    if text.starts_with("unix://") {
-        let path = text.trim_start_matches("unix://");
-        if !path.starts_with(['/', '@']) {
-            field.error("wrong-value", "the path of a unix domain socket must be absolute");
-        }
-        field.error("refused-field", "this version refuses it: unix domain sockets are not connected to");
-        return None;
+    if let Some(path) = bind::pipe(text) {
+        return bind::check_path(&field, path).then(|| DefaultEndpoint::Pipe(path.into()));
     }
     let Ok(address) = text.parse::<SocketAddr>() else {
         field.error(

@@ -38,7 +38,7 @@ fn a_listener_for_the_workload_says_where_connections_go() {
     assert_eq!(loopback.capture_mode, CaptureMode::None);
     assert_eq!(instance.default_endpoint, Some(DefaultEndpoint::Instance(8081)));
     assert_eq!(instance.bind, Some([10, 0, 0, 1].into()));
-    assert_eq!((same.default_endpoint, same.port.protocol), (None, Protocol::Auto));
+    assert_eq!((same.default_endpoint.clone(), same.port.protocol), (None, Protocol::Auto));
 }
 
 #[test]
@@ -51,7 +51,10 @@ fn certificates_of_a_sidecar_are_files() {
 
     assert_eq!(sidecar.ingress[0].tls.as_ref().unwrap().certificates[0].private_key, "b");
     let secret = listener("{mode: SIMPLE, credentialName: c}");
-    assert_eq!(errors(Kind::Sidecar, &secret), [found("conflict", "spec.ingress[0].tls.credentialName")]);
+    assert_eq!(
+        errors(Kind::Sidecar, &secret),
+        [found("refused-field", "spec.ingress[0].tls.credentialName")]
+    );
 }
 
 #[test]
@@ -81,4 +84,32 @@ fn a_host_another_covers_is_warned_of() {
     let body = "egress: [{hosts: ['./*', 'a/b.x']}]";
 
     assert_eq!(warnings(Kind::Sidecar, body), [found("no-effect", "spec.egress[0]")]);
+}
+
+#[test]
+fn others_may_be_listened_for_on_unix_sockets_and_the_workload_may_listen_on_one() {
+    let egress = |bind: &str, more: &str| {
+        format!("{{port: {{number: 0, name: uds, protocol: HTTP}}, bind: '{bind}', hosts: ['*/*']{more}}}")
+    };
+    let sidecar = read(&format!(
+        "ingress: [{{port: {{number: 80, name: http, protocol: HTTP}}, defaultEndpoint: 'unix:///run/app.sock'}}]\n\
+         egress: [{}, {}]",
+        egress("unix:///run/a.sock", ""),
+        egress("unix://@b", ", captureMode: NONE"),
+    ));
+
+    let app = DefaultEndpoint::Pipe("/run/app.sock".into());
+    assert_eq!(sidecar.ingress[0].default_endpoint, Some(app));
+    let binds: Vec<_> = sidecar.egress.iter().map(|egress| egress.bind.clone().unwrap()).collect();
+    assert_eq!(binds, [Bind::Pipe("/run/a.sock".into()), Bind::Pipe("@b".into())]);
+    assert_eq!(sidecar.egress[0].port.as_ref().unwrap().number, 0);
+    let wrong = |body: &str| errors(Kind::Sidecar, body);
+    let twice = format!("egress: [{}, {}]", egress("unix:///a", ""), egress("unix:///a", ""));
+    assert_eq!(wrong(&twice), [found("duplicate-value", "spec.egress[1]")]);
+    let captured = format!("egress: [{}]", egress("unix:///a", ", captureMode: IPTABLES"));
+    assert_eq!(wrong(&captured), [found("conflict", "spec.egress[0]")]);
+    let relative = "ingress: [{port: {number: 80, name: h, protocol: HTTP}, defaultEndpoint: 'unix://a'}]";
+    assert_eq!(wrong(relative), [found("wrong-value", "spec.ingress[0].defaultEndpoint")]);
+    let inbound = "ingress: [{port: {number: 80, name: h, protocol: HTTP}, bind: 'unix:///a'}]";
+    assert!(wrong(inbound).contains(&found("wrong-value", "spec.ingress[0].bind")));
 }

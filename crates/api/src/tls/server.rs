@@ -100,37 +100,61 @@ const OTHER_SUITES: [&str; 10] = [
 
 const VERSIONS: Shape = Shape::Word(&["TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3"]);
 
-pub(crate) const FIELDS: &[Field] = &[
-    ok("httpsRedirect", Shape::Bool),
-    refused_unless("mode", MODE, &MODES, NO_IDENTITY),
-    ok("serverCertificate", Shape::Text),
-    ok("privateKey", Shape::Text),
-    ok("caCertificates", Shape::Text),
-    ok("caCrl", Shape::Text),
-    ok("credentialName", Shape::Text),
-    ok("credentialNames", TEXTS),
-    ok("caCertCredentialName", Shape::Text),
-    ok(
-        "tlsCertificates",
-        Shape::List(&Shape::Object(&[
+/// What gateways and sidecars understand alike, after what they do not.
+macro_rules! fields {
+    ($($own:expr,)*) => {
+        &[
+            $($own,)*
             ok("serverCertificate", Shape::Text),
             ok("privateKey", Shape::Text),
             ok("caCertificates", Shape::Text),
-        ])),
-    ),
+            ok("caCrl", Shape::Text),
+            ok(
+                "tlsCertificates",
+                Shape::List(&Shape::Object(&[
+                    ok("serverCertificate", Shape::Text),
+                    ok("privateKey", Shape::Text),
+                    ok("caCertificates", Shape::Text),
+                ])),
+            ),
+            ok("verifyCertificateSpki", TEXTS),
+            ok("verifyCertificateHash", TEXTS),
+            partly("minProtocolVersion", VERSIONS, "one below TLS 1.2 is warned of: that is the oldest spoken"),
+            partly("maxProtocolVersion", VERSIONS, "one below TLS 1.2 is refused: that is the oldest spoken"),
+            partly("cipherSuites", TEXTS, SUITES),
+            refused("insecureSkipVerify", Shape::Bool, "anyone would pass for a client"),
+        ]
+    };
+}
+
+/// Of a Gateway's server.
+pub(crate) const FIELDS: &[Field] = fields![
+    ok("httpsRedirect", Shape::Bool),
+    refused_unless("mode", MODE, &MODES, NO_IDENTITY),
+    ok("credentialName", Shape::Text),
+    ok("credentialNames", TEXTS),
+    ok("caCertCredentialName", Shape::Text),
     ok("subjectAltNames", TEXTS),
-    ok("verifyCertificateSpki", TEXTS),
-    ok("verifyCertificateHash", TEXTS),
-    partly("minProtocolVersion", VERSIONS, "one below TLS 1.2 is warned of: that is the oldest spoken"),
-    partly("maxProtocolVersion", VERSIONS, "one below TLS 1.2 is refused: that is the oldest spoken"),
-    partly("cipherSuites", TEXTS, SUITES),
-    refused("insecureSkipVerify", Shape::Bool, "anyone would pass for a client"),
 ];
+
+/// Of a Sidecar's listener.
+pub(crate) const SIDECAR_FIELDS: &[Field] = fields![
+    refused("httpsRedirect", Shape::Bool, "it is for gateways"),
+    refused_unless("mode", MODE, &SIDECAR_MODES, "it is not for a sidecar's own listeners"),
+    refused("credentialName", Shape::Text, FILES_ONLY),
+    refused("credentialNames", TEXTS, FILES_ONLY),
+    refused("caCertCredentialName", Shape::Text, FILES_ONLY),
+    refused("subjectAltNames", TEXTS, "it is for gateways"),
+];
+
+const FILES_ONLY: &str = "it is for gateways; a sidecar reads certificates from files";
 
 const MODE: Shape =
     Shape::Word(&["PASSTHROUGH", "SIMPLE", "MUTUAL", "AUTO_PASSTHROUGH", "ISTIO_MUTUAL", "OPTIONAL_MUTUAL"]);
 
 const MODES: [&str; 5] = ["PASSTHROUGH", "SIMPLE", "MUTUAL", "AUTO_PASSTHROUGH", "OPTIONAL_MUTUAL"];
+
+const SIDECAR_MODES: [&str; 4] = ["PASSTHROUGH", "SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL"];
 
 const SUITES: &str =
     "ECDHE with AES-GCM or ChaCha20; others are warned of, and refused where there are only others";

@@ -64,7 +64,7 @@ pub(crate) fn retries(at: &At<'_>) -> Retries {
         per_try_timeout: at.duration("perTryTimeout"),
         retry_on: retry_on.map(str::to_owned),
         backoff: at.duration("backoff"),
-        ignores_previous_hosts: at.bool("retryIgnorePreviousHosts").unwrap_or(true),
+        ignores_previous_hosts: at.bool("retryIgnorePreviousHosts"),
         tries_remote_localities: at.bool("retryRemoteLocalities").unwrap_or(false),
     }
 }

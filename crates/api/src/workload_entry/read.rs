@@ -3,16 +3,16 @@
 use std::net::IpAddr;
 
 use super::WorkloadEntry;
-use crate::check;
 use crate::read::At;
-use crate::schema::{Field, LABELS, NO_SOCKETS, PORT, Shape, U32, ok, partly, warned};
+use crate::schema::{Field, LABELS, PORT, Shape, U32, ok, warned};
+use crate::{bind, check};
 
 /// Below `spec`.
 pub(crate) const FIELDS: &[Field] = ENDPOINT_FIELDS;
 
 /// The same as an endpoint of a ServiceEntry.
 pub(crate) const ENDPOINT_FIELDS: &[Field] = &[
-    partly("address", Shape::Text, NO_SOCKETS),
+    ok("address", Shape::Text),
     ok("ports", Shape::Map(&PORT)),
     ok("labels", LABELS),
     warned("network", Shape::Text, "workloads of every network are reached directly"),
@@ -51,15 +51,11 @@ pub(crate) fn read_endpoint(at: &At<'_>) -> WorkloadEntry {
 /// Reads the same for a WorkloadGroup, whose members each have an address of their own.
 pub(crate) fn read_template(at: &At<'_>) -> WorkloadEntry {
     let address = at.text("address").unwrap_or_default();
-    if let (true, Some(field)) = (is_socket(address), at.field("address")) {
-        let path = address.trim_start_matches("unix://");
-        if !path.starts_with(['/', '@']) {
-            field.error("wrong-value", "the path of a unix domain socket must be absolute");
-        }
+    if let (Some(path), Some(field)) = (bind::pipe(address), at.field("address")) {
+        bind::check_path(&field, path);
         if at.field("ports").is_some() {
             at.error("conflict", "a unix domain socket has no ports");
         }
-        field.error("refused-field", "this version refuses it: unix domain sockets are not connected to");
     }
     if let Some(ports) = at.field("ports") {
         for entry in ports.entries().filter(|entry| !check::is_label(&entry.name().to_ascii_lowercase())) {
@@ -88,5 +84,5 @@ pub(crate) fn read_template(at: &At<'_>) -> WorkloadEntry {
 
 /// Whether an address is a unix domain socket's.
 pub(crate) fn is_socket(address: &str) -> bool {
-    address.starts_with("unix://")
+    bind::pipe(address).is_some()
 }

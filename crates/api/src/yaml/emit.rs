@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::scalar;
 
 /// Writes a value as a YAML document that ends with a line break.
-pub(crate) fn emit(value: &Value) -> String {
+pub fn emit(value: &Value) -> String {
     write(value, &BTreeMap::new(), is_plain)
 }
 

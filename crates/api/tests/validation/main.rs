@@ -3,7 +3,7 @@
 //! A row's message is put where it belongs in a whole object, which is then parsed. `kinds.txt` says of every table
 //! of rows which kind it is about, or why it is about none of ours; rows that fail are listed, each with its reason,
 //! in `known-failures.txt`, which may only shrink.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout)]
 
 mod objects;
 
@@ -14,7 +14,6 @@ use std::path::Path;
 use base::Severity;
 use serde_json::Value;
 
-const SUITE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/suites/validation");
 const KINDS: &str = include_str!("kinds.txt");
 const KNOWN: &str = include_str!("known-failures.txt");
 
@@ -31,11 +30,12 @@ type Tally = BTreeMap<String, (usize, usize)>;
 
 #[test]
 fn rules_are_judged_as_istio_and_its_api_server_judge_them() {
-    let (Some(rules), Some(documents)) = (read("semantic.json"), read("documents.json")) else { return };
+    let Some(suites) = testkit::suites() else { return };
+    let suite = suites.join("validation");
     let mut tally = Tally::new();
 
-    let mut failed = judge_rules(&rules, &mut tally);
-    failed.extend(judge_documents(&documents, &mut tally));
+    let mut failed = judge_rules(&read(&suite, "semantic.json"), &mut tally);
+    failed.extend(judge_documents(&suite, &mut tally));
 
     compare(&failed);
     report(&tally);
@@ -74,16 +74,16 @@ fn judge_rules(rows: &Value, tally: &mut Tally) -> BTreeMap<String, String> {
 }
 
 /// Judges whole documents.
-fn judge_documents(rows: &Value, tally: &mut Tally) -> BTreeMap<String, String> {
+fn judge_documents(suite: &Path, tally: &mut Tally) -> BTreeMap<String, String> {
     let mut failed = BTreeMap::new();
-    for row in rows.as_array().unwrap() {
+    for row in read(suite, "documents.json").as_array().unwrap() {
         let (id, kind) = (row["id"].as_str().unwrap(), row["kind"].as_str().unwrap());
         let is_ours =
             api::Kind::named(kind).is_some() && row["apiVersion"].as_str().unwrap().contains("istio.io");
         if !is_ours {
             continue;
         }
-        let text = fs::read_to_string(Path::new(SUITE).join(row["file"].as_str().unwrap())).unwrap();
+        let text = fs::read_to_string(suite.join(row["file"].as_str().unwrap())).unwrap();
         let text: String = text.split_inclusive('\n').filter(|line| !line.starts_with("_err")).collect();
         let error = row["error"].as_str();
         let expected = Expected {
@@ -100,14 +100,9 @@ fn judge_documents(rows: &Value, tally: &mut Tally) -> BTreeMap<String, String> 
     failed
 }
 
-fn read(name: &str) -> Option<Value> {
-    let path = Path::new(SUITE).join(name);
-    if !path.is_file() {
-        eprintln!("SKIPPED: {} is missing", path.display());
-        return None;
-    }
-    let file: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-    Some(if file.is_array() { file } else { file["cases"].clone() })
+fn read(suite: &Path, name: &str) -> Value {
+    let file: Value = serde_json::from_str(&fs::read_to_string(suite.join(name)).unwrap()).unwrap();
+    if file.is_array() { file } else { file["cases"].clone() }
 }
 
 fn judge(text: &str, expected: &Expected<'_>) -> Result<(), String> {

@@ -1,29 +1,19 @@
 #![allow(clippy::unwrap_used)]
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::*;
 use crate::health::Health;
-use crate::host::HostState;
 use crate::policy::Settings;
 use crate::table::{Choice, Cursor, Table};
+use crate::tests_support::host;
 
 /// What a real Envoy chose for the keys `key-0`, `key-1`, … in a header: one line for each kind of cluster.
 const ENVOY: &str = include_str!("envoy.txt");
 
 /// The seven endpoints of Envoy's clusters.
 fn hosts() -> Vec<Host> {
-    let host = |i: u16| Host {
-        address: SocketAddr::from(([127, 0, 0, 1], 23_100 + i)),
-        key: None,
-        weight: 1,
-        priority: 0,
-        locality: 0,
-        health: Health::Healthy,
-        state: Arc::new(HostState::default()),
-    };
-    (0..7).map(host).collect()
+    (23_100..23_107).map(host).collect()
 }
 
 fn weighted() -> Vec<Host> {

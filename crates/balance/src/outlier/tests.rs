@@ -5,23 +5,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::health::Health;
 use crate::monitor::Outcome;
+use crate::tests_support::host;
 
 struct Scene {
     detector: Detector,
     hosts: Vec<Host>,
     cluster: Arc<ClusterState>,
-}
-
-fn host(port: u16) -> Host {
-    Host {
-        address: SocketAddr::from(([127, 0, 0, 1], port)),
-        key: None,
-        weight: 1,
-        priority: 0,
-        locality: 0,
-        health: Health::Healthy,
-        state: Arc::new(HostState::default()),
-    }
 }
 
 fn scene(count: u16, rules: Outlier) -> Scene {
@@ -51,7 +40,7 @@ impl Scene {
             let host = &self.hosts[place];
             for suspicion in host.state.report(outcome, &streaks) {
                 let now = Duration::from_secs(now);
-                all.push((suspicion, self.detector.suspect(now, host.address, suspicion, &mut || 0)));
+                all.push((suspicion, self.detector.suspect(now, &host.address, suspicion, &mut || 0)));
             }
         }
         all
@@ -159,7 +148,7 @@ fn each_further_time_out_lasts_longer_and_good_times_shorten_it() {
     let mut scene = scene(2, half());
     scene.report(0, 0, Outcome::Answer(500), 5);
     assert_eq!(scene.tick(29), []);
-    assert_eq!(scene.tick(30), [Event::Returned(scene.hosts[0].address)]);
+    assert_eq!(scene.tick(30), [Event::Returned(scene.hosts[0].address.clone())]);
     assert!(!scene.is_out(0));
 
     scene.report(30, 0, Outcome::Answer(500), 5);
@@ -188,11 +177,11 @@ fn no_time_out_is_longer_than_the_longest() {
 fn jitter_keeps_endpoints_from_returning_together() {
     let rules = Outlier { max_jitter: Duration::from_secs(10), ..half() };
     let mut scene = scene(2, rules);
-    let address = scene.hosts[0].address;
+    let address = scene.hosts[0].address.clone();
     let mut draws = [0, 7_000].into_iter();
     let mut random = || draws.next().unwrap();
 
-    scene.detector.suspect(Duration::ZERO, address, Suspicion::ServerErrors, &mut random);
+    scene.detector.suspect(Duration::ZERO, &address, Suspicion::ServerErrors, &mut random);
 
     assert_eq!(scene.tick(36), []);
     assert_eq!(scene.tick(37).len(), 1);
@@ -203,9 +192,9 @@ fn suspicions_are_acted_upon_as_often_as_is_enforced() {
     let mut rules = half();
     rules.enforcing.server_errors = 30;
     let mut scene = scene(2, rules);
-    let address = scene.hosts[0].address;
+    let address = scene.hosts[0].address.clone();
     let mut judged =
-        |drawn: u64| scene.detector.suspect(Duration::ZERO, address, Suspicion::ServerErrors, &mut || drawn);
+        |drawn: u64| scene.detector.suspect(Duration::ZERO, &address, Suspicion::ServerErrors, &mut || drawn);
 
     assert_eq!([30, 99].map(&mut judged), [Judgement::NotEnforced; 2]);
     assert_eq!([129, 29].map(&mut judged), [Judgement::Ejected, Judgement::Moot]);
@@ -232,7 +221,7 @@ fn one_far_below_the_others_is_taken_out_by_its_rate() {
 
     let events = scene.tick(10);
 
-    let address = scene.hosts[3].address;
+    let address = scene.hosts[3].address.clone();
     assert_eq!(events, [Event::Judged(address, Suspicion::SuccessRate, Judgement::Ejected)]);
     assert_eq!(scene.tick(20), [], "an interval begins with nothing");
 }
@@ -267,7 +256,7 @@ fn a_fixed_share_of_failures_is_judged_where_it_is_enforced() {
 
     let events = scene.tick(10);
 
-    let address = scene.hosts[1].address;
+    let address = scene.hosts[1].address.clone();
     assert!(events.contains(&Event::Judged(address, Suspicion::FailurePercentage, Judgement::Ejected)));
     assert!(scene.is_out(1) && !scene.is_out(2), "{events:?}");
 }
@@ -294,7 +283,7 @@ fn detectors_are_kept_by_cluster() {
     detectors.follow(&"c".into(), &rules, &cluster, &hosts);
     let judged = detectors.of("c").unwrap().suspect(
         Duration::ZERO,
-        hosts[0].address,
+        &hosts[0].address,
         Suspicion::ServerErrors,
         &mut || 0,
     );

@@ -1,24 +1,11 @@
 #![allow(clippy::unwrap_used)]
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
 use crate::health::Health;
-use crate::host::HostState;
-
-fn host(port: u16) -> Host {
-    Host {
-        address: SocketAddr::from(([127, 0, 0, 1], port)),
-        key: None,
-        weight: 1,
-        priority: 0,
-        locality: 0,
-        health: Health::Healthy,
-        state: Arc::new(HostState::default()),
-    }
-}
+use crate::tests_support::host;
 
 fn hosts(count: u16) -> Vec<Host> {
     (0..count).map(host).collect()
@@ -189,7 +176,7 @@ fn one_that_is_out_takes_nothing_until_it_is_back() {
     let without = table.refreshed(Duration::ZERO);
     assert_eq!(counts(&without, 300), [0, 100, 100, 100]);
     assert_eq!(
-        (without.named(without.hosts()[0].address), without.named(without.hosts()[1].address)),
+        (without.named(&without.hosts()[0].address), without.named(&without.hosts()[1].address)),
         (None, Some(1))
     );
 
@@ -280,7 +267,7 @@ fn a_session_keeps_to_an_endpoint_as_long_as_its_health_allows() {
     (hosts[1].health, hosts[2].health) = (Health::Draining, Health::Unhealthy);
     let named = |settings: &Settings| {
         let table = Table::new(hosts.clone(), settings);
-        hosts.iter().map(|host| table.named(host.address)).collect::<Vec<_>>()
+        hosts.iter().map(|host| table.named(&host.address)).collect::<Vec<_>>()
     };
 
     assert_eq!(named(&Settings::default()), [Some(0), None, None]);

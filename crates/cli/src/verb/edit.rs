@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::Context;
 use clap::Args;
 
+use api::Kind;
 use control::client::Client;
 use control::wire::{self, Document, Mode, Object};
 
@@ -85,6 +86,12 @@ impl Edit {
         let [Names { kinds, names }] = names.as_slice() else { return Err(one().into()) };
         let ([word], [name]) = (kinds.as_slice(), names.as_slice()) else { return Err(one().into()) };
         let kind = kind(word)?;
+        if kind == Kind::Secret {
+            // What is shown of one is not what stands in its file.
+            return Err(
+                UsageError("a Secret is not shown whole; edit its file, or apply a new one".into()).into()
+            );
+        }
         let found = client.resources(Some(kind.name()), Some(&self.namespace), Some(name)).await?;
         found
             .objects

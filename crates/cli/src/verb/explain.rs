@@ -1,6 +1,6 @@
 //! `weft explain`: what a proxy of the mesh would do with a request, and which object says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
@@ -8,8 +8,9 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use http::Uri;
 
-use api::{Resource, ResourceSet};
+use api::{Kind, Resource, ResourceSet};
 use base::{Bootstrap, Host, Place};
+use control::wire::Object;
 use explain::{Call, Changes, Decision, Retries, Security, Share, Tls};
 use local::Layout;
 use mesh::{Proxy, Settings, Snapshot};
@@ -27,6 +28,8 @@ pub(crate) enum Format {
     Json,
     /// Lines for people.
     Text,
+    /// One YAML document.
+    Yaml,
 }
 
 /// Tell what a proxy would do with a request, and which object says so; nothing is sent.
@@ -59,7 +62,9 @@ impl Explain {
         let layout = Layout::new(client.status().await?.dir);
         let mut set = ResourceSet::default();
         let mut places = Places::default();
-        for object in client.resources(None, None, None).await?.objects {
+        let objects = client.resources(None, None, None).await?.objects;
+        let held = held(&objects);
+        for object in objects {
             for resource in api::parse(&object.file, object.text.as_bytes()).resources {
                 places.0.insert(resource.key().to_string(), object.line.saturating_sub(1));
                 set.insert(resource);
@@ -71,9 +76,11 @@ impl Explain {
         let proxy = asking(&layout, &self.from)?;
         let snapshot =
             Snapshot::next(Some(&Snapshot::with_addresses(addresses(&layout))), &set, &settings(&set));
-        let decision = explain::decide(&explain::compile(&snapshot, &proxy).plan, &self.call(&proxy)?);
+        let mut decision = explain::decide(&explain::compile(&snapshot, &proxy).plan, &self.call(&proxy)?);
+        decision.missing_secrets.retain(|name| !is_held(name, &proxy.namespace, &held));
         let text = match self.output {
             Format::Json => format!("{:#}\n", serde_json::to_value(&decision)?),
+            Format::Yaml => api::yaml::emit(&serde_json::to_value(&decision)?),
             Format::Text => render(&decision, places.find(&set, &decision)),
         };
         terminal::print(&text)?;
@@ -122,6 +129,21 @@ impl Explain {
             ..Call::http(authority.port_u16().unwrap_or(usual), authority.as_str())
         })
     }
+}
+
+/// The Secrets in force: what they hold is told to nobody, so that they cannot be among the other objects here.
+fn held(objects: &[Object]) -> BTreeSet<(String, String)> {
+    let secrets = objects.iter().filter(|object| object.kind == Kind::Secret.name());
+    secrets.map(|secret| (secret.namespace.clone(), secret.name.clone())).collect()
+}
+
+/// Whether there is the Secret that a proxy of a namespace asks for by a name of Istio's: authorities stand in one of
+/// their own or in the certificate's.
+fn is_held(asked: &str, namespace: &str, held: &BTreeSet<(String, String)>) -> bool {
+    let name = asked.strip_prefix("kubernetes://").unwrap_or(asked);
+    let (namespace, name) = name.split_once('/').unwrap_or((namespace, name));
+    let names = [Some(name), name.strip_suffix("-cacert")];
+    names.into_iter().flatten().any(|name| held.contains(&(namespace.to_owned(), name.to_owned())))
 }
 
 /// The mesh's settings: those of its ConfigMap `istio`, that of `istio-system` first.
@@ -194,7 +216,7 @@ fn render(decision: &Decision, place: Option<Place>) -> String {
     }
     line("route table", decision.route_config.clone());
     line("virtual host", decision.virtual_host.clone());
-    line("route", decision.route.clone());
+    line("route", decision.route.clone().filter(|name| !name.is_empty()));
     line("decided by", decision.origin.as_ref().map(ToString::to_string));
     line("written at", place.map(|place| place.to_string()));
     if decision.fault_percent > 0.0 {

@@ -219,7 +219,7 @@ impl Get {
                 false => object.name.clone(),
             });
             row.extend(columns.iter().map(|column| match column.cell {
-                Cell::Age => age::since(object.created.as_deref(), now),
+                Cell::Age => age::since(object.created.as_deref(), object.written, now),
                 Cell::Told(told) => told(&object.json["spec"], &object.json),
             }));
             if is_wide {

@@ -114,7 +114,7 @@ async fn watches(desk: &Desk, connection: &Connection, known: Option<&Known>) ->
             Some(sight) if status.is_wildcard => {
                 sight.scope.shown(*ty).map(|served| served.name.clone()).collect()
             }
-            _ => status.watched.iter().cloned().collect(),
+            _ => status.watched.asked().cloned().collect(),
         };
         watches.insert(ty.as_str().into(), names.iter().map(|name| json!(**name)).collect());
     }

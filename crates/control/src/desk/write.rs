@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::{Key, Resource, ResourceSet};
-use base::Issue;
+use base::{Issue, Place};
 use mesh::{Settings, Snapshot};
 use source::{Edit, Receipt, StoreError, Verb};
 use tokio::time::Instant;
@@ -22,13 +22,11 @@ impl Desk {
             return reply;
         }
         let keys: Vec<Key> = resources.iter().map(Resource::key).collect();
-        let edit = match request.mode {
-            Mode::Apply => Edit::Put,
-            Mode::Create => Edit::Create,
-            Mode::Replace => Edit::Replace,
-        };
-        let receipt = self.directory.write(resources.into_iter().map(edit).collect()).await;
+        let places: BTreeMap<String, Place> = resources.iter().map(placed).collect();
+        let edits = resources.into_iter().map(edit(request.mode)).collect();
+        let receipt = self.directory.write(edits).await;
         self.finish(&keys, receipt, deadline, &mut reply).await;
+        locate(&mut reply.issues, &places);
         reply
     }
 
@@ -107,13 +105,14 @@ impl Desk {
     /// Says what applying would do, and touches nothing.
     async fn try_out(&self, resources: Vec<Resource>, mode: Mode, reply: &mut Reply) {
         let set: ResourceSet = self.built.standing().set;
+        let places = resources.iter().map(placed).collect();
         let mut fit = Vec::new();
         for resource in resources {
             let key = resource.key();
             let action = match (mode, set.get(&key)) {
                 (Mode::Create, Some(_)) => present(&key, reply),
                 (Mode::Replace, None) => absent(&key, reply),
-                (_, Some(known)) if known.digest() == resource.digest() => Action::Unchanged,
+                (_, Some(known)) if edit(mode)(resource.clone()).is_done_by(known) => Action::Unchanged,
                 (_, Some(_)) => Action::Configured,
                 (_, None) => Action::Created,
             };
@@ -122,6 +121,7 @@ impl Desk {
                 fit.push(resource);
             }
         }
+        locate(&mut reply.issues, &places);
         self.foresee(set, fit, reply).await;
     }
 
@@ -171,6 +171,29 @@ impl Handed {
             refused.map(|key| Outcome { object: key.to_string(), action: Action::Refused }).collect();
         let reply = Reply { results, issues: self.issues, ..Reply::default() };
         (self.resources.into_values().collect(), reply)
+    }
+}
+
+/// What a mode does with an object.
+fn edit(mode: Mode) -> fn(Resource) -> Edit {
+    match mode {
+        Mode::Apply => Edit::Put,
+        Mode::Create => Edit::Create,
+        Mode::Replace => Edit::Replace,
+    }
+}
+
+/// An object, and where the user wrote it.
+fn placed(resource: &Resource) -> (String, Place) {
+    (resource.key().to_string(), resource.place(""))
+}
+
+/// Gives findings about whole objects the place where the user wrote them.
+fn locate(issues: &mut [Issue], places: &BTreeMap<String, Place>) {
+    for issue in issues.iter_mut().filter(|issue| issue.place == Place::default()) {
+        if let Some(place) = places.get(&issue.object) {
+            issue.place = place.clone();
+        }
     }
 }
 

@@ -309,13 +309,13 @@ impl Accept for Inhabitant {
         }
     }
 
-    fn wanted(&self, ty: TypeUrl) -> BTreeSet<String> {
-        match ty {
+    fn wanted(&self, ty: TypeUrl) -> Arc<BTreeSet<String>> {
+        Arc::new(match ty {
             TypeUrl::Endpoint => self.endpoints.clone(),
             TypeUrl::Secret => [SECRET.to_owned(), FILE_SECRET.to_owned()].into(),
             TypeUrl::Route => ["9080".to_owned(), "http_proxy".to_owned(), "none".to_owned()].into(),
             _ => BTreeSet::new(),
-        }
+        })
     }
 
     fn connected(&mut self, _connected: bool) {}

@@ -5,30 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use filter::{Exchange, Facts, Moment, Peer};
 use http::HeaderMap;
 use plan::{
-    ClusterKind, Forward, HashSource, HeaderScope, HostNames, Plan, Request, Retry, RetryOn, RouteMatch,
-    Targets, WeightedCluster,
+    ClusterKind, Forward, HashSource, HeaderScope, HostNames, Plan, Request, Retry, RouteMatch, Targets,
+    WeightedCluster,
 };
 
 use crate::{Call, Changes, Copied, Decision, Retries, Share};
-
-/// Envoy's names of reasons to try again.
-const REASONS: [&str; 15] = [
-    "5xx",
-    "gateway-error",
-    "reset",
-    "reset-before-request",
-    "connect-failure",
-    "envoy-ratelimited",
-    "retriable-4xx",
-    "refused-stream",
-    "retriable-status-codes",
-    "retriable-headers",
-    "cancelled",
-    "deadline-exceeded",
-    "internal",
-    "resource-exhausted",
-    "unavailable",
-];
 
 /// Tells what a forwarding route does with a request.
 pub(super) fn forward(
@@ -89,7 +70,7 @@ pub(super) fn added_to_reply(
     for operations in &found.route.response_headers {
         operations.apply_to_response(
             &mut exchange,
-            HeaderScope { route: &found.route.name, ..HeaderScope::default() },
+            HeaderScope { route: &found.route.name, is_reply: true, ..HeaderScope::default() },
         );
     }
     changes(&HeaderMap::new(), &exchange.response.map(|head| head.headers).unwrap_or_default()).set
@@ -113,7 +94,7 @@ pub(super) fn facts(call: &Call, seed: u64) -> Facts {
     let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     Facts::new(
         Moment::default(),
-        Peer { remote: peer, local: SocketAddr::new(call.address, call.port) },
+        Peer { remote: peer.into(), local: SocketAddr::new(call.address, call.port).into() },
         seed,
     )
 }
@@ -130,7 +111,7 @@ impl Sending<'_> {
     /// Does to its head, and to an empty answer, what the proxy does.
     fn send(&self, parts: &http::request::Parts, call: &Call, share: Share) -> Share {
         let route = self.found.route;
-        let scope = HeaderScope { route: &route.name, cluster: self.cluster, upstream: None };
+        let scope = HeaderScope { route: &route.name, cluster: self.cluster, ..HeaderScope::default() };
         let mut exchange = answered(parts, call);
         let own = self.target.and_then(|target| target.request_headers.as_ref());
         for operations in own.into_iter().chain(&route.request_headers) {
@@ -182,7 +163,7 @@ fn changes(before: &HeaderMap, after: &HeaderMap) -> Changes {
 fn retries(retry: &Retry) -> Retries {
     Retries {
         attempts: retry.retries,
-        on: REASONS.into_iter().filter(|name| retry.on.contains(RetryOn::parse(name))).collect(),
+        on: retry.on.names().collect(),
         statuses: retry.statuses.iter().map(|status| status.as_u16()).collect(),
         per_try_timeout: retry.per_try_timeout,
         back_off: retry.base_interval,

@@ -26,6 +26,10 @@ spec:
 
 /// The plan of a captured sidecar in `default` for these routes of `reviews`, as the list under `http`.
 fn plan(http: &str) -> std::sync::Arc<Plan> {
+    plan_in(&Settings::default(), http)
+}
+
+fn plan_in(settings: &Settings, http: &str) -> std::sync::Arc<Plan> {
     let text = format!(
         "{SERVICE}apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: reviews}}\n\
          spec: {{hosts: [reviews], http: {http}}}\n"
@@ -35,7 +39,7 @@ fn plan(http: &str) -> std::sync::Arc<Plan> {
     let set: ResourceSet = parsed.resources.into_iter().collect();
     let id = "sidecar~10.0.0.7~client.default~default.svc.cluster.local";
     let proxy = Proxy::new(id, &json!({"NAMESPACE": "default"}), &[]).expect("a node");
-    let compiled = compile(&Snapshot::next(None, &set, &Settings::default()), &proxy);
+    let compiled = compile(&Snapshot::next(None, &set, settings), &proxy);
     assert!(compiled.rejects.is_empty(), "{:?}", compiled.rejects);
     compiled.plan
 }
@@ -171,6 +175,21 @@ fn time_limits_retries_and_mirrors_are_told() {
     assert_eq!((attempts, per_try_timeout), (2, Some(Duration::from_secs(1))));
     assert_eq!(on, ["5xx", "reset", "retriable-status-codes"]);
     assert_eq!(statuses, [503]);
+}
+
+#[test]
+fn limits_of_clients_connections_hold_for_every_route() {
+    let limits = b"defaultConfig: {connectionSettings: {httpMaxStreamDuration: 5s, \
+        httpHeadersWithUnderscoresAction: HEADERS_WITH_UNDERSCORES_REJECT_REQUEST}}";
+    let (config, issues) = api::MeshConfig::parse("mesh.yaml", limits);
+    assert_eq!(issues, []);
+    let settings = Settings::new(&config.expect("settings"));
+    let plan = plan_in(&settings, "[{timeout: 9s, route: [{destination: {host: reviews}}]}]");
+
+    let (decision, refused) = (decide(&plan, &call(&[])), decide(&plan, &call(&[("x_user", "me")])));
+
+    assert_eq!((decision.timeout, decision.reply), (Some(Duration::from_secs(5)), None));
+    assert_eq!((refused.reply, refused.clusters), (Some(400), Vec::new()));
 }
 
 #[test]

@@ -177,11 +177,11 @@ impl Case {
 }
 
 fn exchange() -> Exchange {
-    let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+    let address = base::Address::Ip(([127, 0, 0, 1], 1).into());
     Exchange {
         request: http::Request::post("/").body(()).unwrap().into_parts().0,
         response: None,
-        facts: Facts::new(Moment::default(), Peer { remote: address, local: address }, 0),
+        facts: Facts::new(Moment::default(), Peer { remote: address.clone(), local: address }, 0),
     }
 }
 

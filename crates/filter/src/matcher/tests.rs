@@ -129,3 +129,18 @@ fn a_share_counts_in_its_own_denominator() {
     assert!(!Share::NONE.includes(0));
     assert!(share(1, 3).is_err());
 }
+
+#[test]
+fn the_status_of_a_response_counts_as_a_header() {
+    let message = HeaderMatcher {
+        name: ":status".into(),
+        header_match_specifier: Some(HeaderMatchSpecifier::ExactMatch("503".into())),
+        ..Default::default()
+    };
+    let condition = HeaderMatch::compile(&message).unwrap();
+    let headers = HeaderMap::new();
+
+    assert!(condition.matches_response(StatusCode::SERVICE_UNAVAILABLE, &headers));
+    assert!(!condition.matches_response(StatusCode::OK, &headers));
+    assert!(!condition.matches(&request(&[])), "a request has none");
+}

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use filter::{Chain, ChainRun, Limits, Moment};
@@ -48,7 +49,7 @@ fn ask(any: &Any, path: &'static str, said: &[(&'static str, &'static str)]) -> 
 
 /// What the client is told after an answer of the endpoint at this port.
 fn told((mut run, mut x): (ChainRun, Exchange), port: u16) -> Vec<String> {
-    x.facts.upstream = Some(SocketAddr::from(([127, 0, 0, 1], port)));
+    x.facts.upstream = Some(SocketAddr::from(([127, 0, 0, 1], port)).into());
     respond(&mut x, 200, &[]);
     run.response_head(&mut x);
     let headers = x.response.unwrap().headers;
@@ -78,11 +79,20 @@ fn what_the_client_brings_is_asked_for_and_not_told_again() {
         (headers(false), "x-s", "MTI3LjAuMC4xOjIzNTAy"),
     ] {
         let asked = ask(&any, "/p", &[(header, value)]);
-        let address = SocketAddr::from(([127, 0, 0, 1], 23502));
+        let address = SocketAddr::from(([127, 0, 0, 1], 23502)).into();
         assert_eq!(asked.1.facts.wanted, Some(Wanted { address, otherwise: None }), "{value}");
         assert!(told(asked, 23502).is_empty());
         assert_eq!(told(ask(&any, "/p", &[(header, value)]), 23500).len(), 1);
     }
+}
+
+#[test]
+fn a_session_may_belong_to_a_unix_socket() {
+    let said: &'static str = STANDARD.encode("/run/app.sock").leak();
+
+    let wanted = ask(&headers(false), "/", &[("x-s", said)]).1.facts.wanted;
+
+    assert_eq!(wanted.map(|wanted| wanted.address), Some(Address::Pipe("/run/app.sock".into())));
 }
 
 #[test]

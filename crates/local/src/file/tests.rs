@@ -22,6 +22,8 @@ spec:
     replicas: 2
     readiness:
       httpGet: {path: /health, port: 8080}
+      periodSeconds: 2
+      failureThreshold: 1
     restart: OnFailure
   - name: legacy
     command: [python3, -m, http.server]
@@ -42,6 +44,8 @@ fn a_file_says_who_runs_where_and_how() {
     let orders = &mesh.workloads[2];
     assert_eq!((orders.owner(), orders.listens_on(9090), orders.listens_on(8080)), ("orders", 41234, 8080));
     assert_eq!(orders.readiness(), Readiness::Http(8080, "/health".into()));
+    let kubernetes = Pace::default();
+    assert_eq!(orders.pace, Pace { period: Duration::from_secs(2), failures: 1, ..kubernetes });
     assert_eq!(orders.restart, Restart::OnFailure);
     let Role::Sidecar(program) = &orders.role else { panic!("{orders:?}") };
     assert_eq!(program.command, Path::new("/srv/shop/./bin/orders"));
@@ -68,7 +72,7 @@ fn what_is_not_understood_is_told_with_its_line() {
     let issues = parse(&SHOP.replace("    restart: OnFailure", "    restrat: OnFailure")).unwrap_err();
 
     assert_eq!(issues.len(), 1);
-    assert_eq!(issues[0].place.line, 21);
+    assert_eq!(issues[0].place.line, 23);
     assert!(issues[0].message.contains("restrat"), "{}", issues[0]);
 }
 
@@ -77,12 +81,15 @@ fn everything_wrong_is_told_at_once() {
     let text = SHOP
         .replace("name: orders", "name: Orders")
         .replace("replicas: 2", "replicas: 0")
+        .replace("periodSeconds: 2", "periodSeconds: 0")
         .replace("name: legacy", "name: istio-ingressgateway")
         .replace("weft/v1alpha1", "weft/v2");
 
     let paths: Vec<String> = parse(&text).unwrap_err().into_iter().map(|issue| issue.path).collect();
 
-    assert_eq!(paths, ["kind", "spec.workloads[0].name", "spec.workloads[0].replicas", "spec"]);
+    let entry = |field: &str| format!("spec.workloads[0].{field}");
+    let period = entry("readiness.periodSeconds");
+    assert_eq!(paths, ["kind", &entry("name"), &entry("replicas"), &period, "spec"]);
 }
 
 #[test]

@@ -18,13 +18,23 @@ use crate::entry::Entry;
 use crate::environment;
 use crate::layout::Layout;
 use crate::process::{Death, Process, Start};
-use crate::proxy_config;
-use crate::ready::{self, Question};
+use crate::proxy_config::{self, Run};
+use crate::ready::{self, Pace, Question, Watch};
 use crate::tools::Tools;
 use crate::workload::{Program, Readiness, Restart, Role, Sidecar, Workload};
 
 /// Who has run for so long starts anew without a longer pause.
 const STEADY: Duration = Duration::from_secs(10);
+
+/// How a sidecar goes on being asked: often, since it is what others are led to, and with patience, since a busy
+/// machine is no reason to send nobody.
+const SIDECAR: Pace = Pace {
+    initial_delay: Duration::ZERO,
+    period: Duration::from_secs(1),
+    timeout: Duration::from_secs(5),
+    failures: 3,
+    successes: 1,
+};
 
 /// What the supervisor wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,6 +63,8 @@ pub(super) struct Keeper {
 #[derive(Default)]
 struct Running {
     sidecar: Option<Process>,
+    /// How long the sidecar lets connections finish when it ends.
+    drain: Duration,
     program: Option<Process>,
 }
 
@@ -136,15 +148,14 @@ impl Keeper {
             }
             self.say(Event::Ready { workload: self.workload.name.clone(), after: self.began.elapsed() });
         }
-        let questions = if is_given_up { Vec::new() } else { self.questions() };
-        let mut is_ready = true;
+        let mut asking = Watch::new(if is_given_up { Vec::new() } else { self.questions() });
         loop {
-            tokio::select! {
+            let is_ready = tokio::select! {
                 () = ordered(&mut self.orders, Order::Drain) => return Halt::Ordered,
                 death = died(&mut running.sidecar) => return Halt::Died(death, Part::Sidecar),
                 death = died(&mut running.program) => return Halt::Died(death, Part::Program),
-                () = ready::turns(&questions, is_ready), if !questions.is_empty() => is_ready = !is_ready,
-            }
+                is_ready = asking.turned() => is_ready,
+            };
             let workload = self.workload.name.clone();
             if !is_ready {
                 self.withdraw(entry);
@@ -158,10 +169,10 @@ impl Keeper {
     }
 
     /// What goes on being asked of what runs: the sidecar always, the program where its author said how.
-    fn questions(&self) -> Vec<Question> {
-        let sidecar = (self.workload.sidecar != Sidecar::None).then(|| self.of_sidecar());
+    fn questions(&self) -> Vec<(Question, Pace)> {
+        let sidecar = (self.workload.sidecar != Sidecar::None).then(|| (self.of_sidecar(), SIDECAR));
         let program = self.workload.readiness.as_ref().and_then(|readiness| self.of_program(readiness));
-        sidecar.into_iter().chain(program).collect()
+        sidecar.into_iter().chain(program.map(|question| (question, self.workload.pace))).collect()
     }
 
     fn of_sidecar(&self) -> Question {
@@ -180,16 +191,20 @@ impl Keeper {
     async fn start(&mut self, running: &mut Running, entry: &Entry) -> Result<(), Halt> {
         let deadline = Instant::now() + self.patience;
         if running.sidecar.is_none() && self.workload.sidecar != Sidecar::None {
-            running.sidecar = Some(self.start_sidecar()?);
+            let run = proxy_config::run(&self.workload, &self.layout);
+            running.drain = run.drain;
+            running.sidecar = Some(self.start_sidecar(&run)?);
             let question = self.of_sidecar();
-            self.wait(question.until(deadline), &mut running.sidecar, Part::Sidecar).await?;
+            self.wait(question.until(&SIDECAR, deadline), &mut running.sidecar, Part::Sidecar).await?;
         }
         if running.program.is_none()
             && let Role::Sidecar(program) = self.workload.role.clone()
         {
             running.program = Some(self.start_program(&program)?);
             if let Some(question) = self.of_program(&self.workload.readiness()) {
-                self.wait(question.until(deadline), &mut running.program, Part::Program).await?;
+                let pace = self.workload.pace;
+                let until = question.until(&pace, deadline + pace.initial_delay);
+                self.wait(until, &mut running.program, Part::Program).await?;
             }
         }
         Ok(entry.write()?)
@@ -213,7 +228,7 @@ impl Keeper {
         }
     }
 
-    fn start_sidecar(&self) -> Result<Process, Halt> {
+    fn start_sidecar(&self, run: &Run) -> Result<Process, Halt> {
         let files = self.layout.workload(&self.workload.name);
         std::fs::create_dir_all(files.dir())?;
         let mut start = Start {
@@ -222,14 +237,13 @@ impl Keeper {
                 Role::Sidecar(_) => format!("the sidecar of {}", self.workload.name),
             },
             log: files.proxy_log(),
+            env: run.variables.clone(),
             tether: Some(self.tools.weft.clone()),
             ..Start::default()
         };
         let discovery = discovery(&self.workload, self.net, &self.layout);
         let mut bootstrap = bootstrap(&self.workload, self.net, discovery, Some(files.access_log()));
-        if bootstrap.concurrency.is_none() {
-            bootstrap.concurrency = proxy_config::concurrency(&self.workload, &self.layout);
-        }
+        run.tell(&mut bootstrap);
         write_json(&files.bootstrap(), &bootstrap)?;
         match self.workload.sidecar {
             Sidecar::Weft => {
@@ -237,7 +251,8 @@ impl Keeper {
                     return Err(Halt::Wrong("no weft-proxy was found".to_owned()));
                 };
                 start.command = command;
-                start.args = vec!["-c".into(), files.bootstrap().into()];
+                let drain = run.drain.as_secs().to_string();
+                start.args = vec!["-c".into(), files.bootstrap().into(), "--drain-time".into(), drain.into()];
             }
             Sidecar::Envoy => {
                 let Some(command) = self.tools.envoy.clone() else {
@@ -245,7 +260,7 @@ impl Keeper {
                 };
                 write_json(&files.envoy_bootstrap(), &envoy(&bootstrap))?;
                 start.command = command;
-                start.args = envoy_args(files.envoy_bootstrap(), bootstrap.concurrency);
+                start.args = envoy_args(files.envoy_bootstrap(), bootstrap.concurrency, run.listener_drain);
                 start.stdout = Some(files.access_log());
             }
             Sidecar::None => return Err(Halt::Wrong("it has no sidecar".to_owned())),
@@ -276,8 +291,11 @@ impl Keeper {
     /// The program first, so that its last requests still find the sidecar; then the sidecar drains.
     async fn end(&mut self, mut running: Running) {
         let mut orders = self.orders.clone();
-        for process in [running.program.as_mut(), running.sidecar.as_mut()].into_iter().flatten() {
-            end(process, &mut orders).await;
+        if let Some(program) = &mut running.program {
+            end(program, GRACE, &mut orders).await;
+        }
+        if let Some(sidecar) = &mut running.sidecar {
+            end(sidecar, GRACE.max(running.drain + Duration::from_secs(1)), &mut orders).await;
         }
     }
 }
@@ -297,14 +315,14 @@ pub(super) async fn keep_control(
         }
     };
     if let Some(process) = control.as_mut().filter(|_| ordered) {
-        end(process, &mut orders).await;
+        end(process, GRACE, &mut orders).await;
     }
 }
 
 /// Ends a process in order, or at once when that is ordered, be it in the middle of the first.
-async fn end(process: &mut Process, orders: &mut watch::Receiver<Order>) {
+async fn end(process: &mut Process, grace: Duration, orders: &mut watch::Receiver<Order>) {
     let drained = tokio::select! {
-        () = process.stop(GRACE) => true,
+        () = process.stop(grace) => true,
         () = ordered(orders, Order::Kill) => false,
     };
     if !drained {
@@ -333,9 +351,10 @@ fn write_json(path: &PathBuf, value: &impl Serialize) -> io::Result<()> {
     std::fs::write(path, text)
 }
 
-fn envoy_args(config: PathBuf, concurrency: Option<usize>) -> Vec<OsString> {
+fn envoy_args(config: PathBuf, concurrency: Option<usize>, drain: Duration) -> Vec<OsString> {
     let mut args: Vec<OsString> = vec!["-c".into(), config.into(), "--disable-hot-restart".into()];
     // Every Envoy of one user shares the names hot restart uses; none is ever restarted hot here.
+    args.extend(["--drain-time-s".into(), drain.as_secs().max(1).to_string().into()]);
     if let Some(threads) = concurrency {
         args.extend(["--concurrency".into(), threads.to_string().into()]);
     }

@@ -86,7 +86,7 @@ fn a_server_name_belongs_to_the_first_that_has_it() {
     let mut entries = Entries::default();
     let place = Place { at: At::Any, port: 443 };
 
-    entries.open(place, first);
+    entries.open(place.clone(), first);
     entries.open(place, second);
 
     let (_, entry) = entries.finish().next().unwrap();
@@ -111,7 +111,7 @@ fn equal_networks_belong_to_the_first() {
 fn a_locked_place_takes_nobody_else() {
     let mut entries = Entries::default();
     let place = Place { at: At::Any, port: 80 };
-    entries.open(place, opening(Protocol::Http, vec![http(true)]));
+    entries.open(place.clone(), opening(Protocol::Http, vec![http(true)]));
 
     entries.lock();
     entries.open(place, opening(Protocol::Tcp, vec![tcp("a", ChainMatch::default())]));

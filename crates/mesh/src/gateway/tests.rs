@@ -273,3 +273,27 @@ fn the_usual_address_written_out_is_the_same_place() {
     assert_eq!(view.listeners.listeners.len(), 1);
     assert_eq!(domains(&view, "http.80"), ["a.com", "b.com"]);
 }
+
+#[test]
+fn servers_share_a_unix_socket_as_they_share_a_port() {
+    let server = |name: &str, protocol: &str, host: &str| {
+        format!(
+            "{{port: {{number: 0, name: {name}, protocol: {protocol}, targetPort: 8080}}, \
+             bind: 'unix:///run/gate.sock', hosts: ['{host}']}}"
+        )
+    };
+    let text = [
+        gateway("one", 1, &server("http", "HTTP", "a.test")),
+        gateway("two", 2, &server("http", "HTTP", "b.test")),
+        gateway("three", 3, &server("tcp", "TCP", "*")),
+        routed("a", "edge/one, edge/two", "*.test", "http: [{route: [{destination: {host: api}}]}]"),
+    ];
+    let view = seen_by(&text.concat(), &json!({"LABELS": {"gate": "main"}, "UNPRIVILEGED_POD": "true"}));
+
+    let [listener] = view.listeners.listeners.as_slice() else { panic!("{:?}", view.listeners) };
+    assert_eq!(listener.name, "unix:///run/gate.sock_0");
+    assert_eq!(listener.address.to_string(), "/run/gate.sock");
+    let route = view.route("http.0.unix:///run/gate.sock").unwrap();
+    let domains: Vec<_> = route.virtual_hosts.iter().flat_map(|host| &host.domains).collect();
+    assert_eq!(domains, ["a.test", "b.test"]);
+}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api::{Gateway, Valid};
+use api::{Bind, Gateway, Valid};
 use base::{Issue, Labels};
 
 use super::warned;
@@ -30,7 +30,7 @@ pub(super) fn check(state: &State) -> Vec<Issue> {
                 issues.push(warned(gateway, "reserved-port", &format!("servers[{index}].port"), message));
                 continue;
             }
-            let place = Place { port: server.port.number, bind: server.bind };
+            let place = Place { port: server.port.number, bind: server.bind.clone() };
             let here = taken.entry((&gateway.selector, place)).or_default();
             if server::is_compatible(here, &served) {
                 shadowed(here, &served, &mut issues);
@@ -99,9 +99,9 @@ fn shadowed(here: &[Served<'_>], served: &Served<'_>, issues: &mut Vec<Issue>) {
         };
         if let Some(older) = here.iter().find(has) {
             let message = format!(
-                "{} port {} offers {} in TLS already; this server has no effect there",
+                "{} {} offers {} in TLS already; this server has no effect there",
                 older.gateway.key(),
-                older.server.port.number,
+                place(older),
                 exposed.host
             );
             let path = format!("servers[{}].hosts[{index}]", served.index);
@@ -110,12 +110,17 @@ fn shadowed(here: &[Served<'_>], served: &Served<'_>, issues: &mut Vec<Issue>) {
     }
 }
 
+/// Where a server listens, in words.
+fn place(served: &Served<'_>) -> String {
+    match &served.server.bind {
+        Some(bind @ Bind::Pipe(_)) => format!("socket {bind}"),
+        Some(Bind::Ip(_)) | None => format!("port {}", served.server.port.number),
+    }
+}
+
 /// A server that cannot share its port with the older ones there.
 fn conflict(here: &[Served<'_>], served: &Served<'_>) -> Issue {
     let older = here.first().map(|older| older.gateway.key().to_string()).unwrap_or_default();
-    let message = format!(
-        "{older} has the port {} for something else; this server has no effect",
-        served.server.port.number
-    );
+    let message = format!("{older} has the {} for something else; this server has no effect", place(served));
     warned(served.gateway, "conflicting-server", &format!("servers[{}].port", served.index), message)
 }

@@ -230,3 +230,70 @@ fn a_workloads_ports_are_those_that_its_sidecar_names() {
     let inbound: Vec<&str> = inbound.filter(|name| name.starts_with("inbound")).collect();
     assert_eq!(inbound, ["inbound|9080||", "inbound|9090||", "inbound|9100||"]);
 }
+
+const SOCKETS: &str = "
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: sockets}
+spec:
+  egress:
+  - {port: {number: 0, name: any}, bind: 'unix:///run/any.sock', hosts: ['./one.test']}
+  - {port: {number: 0, name: bytes, protocol: TCP}, bind: 'unix://@bytes', hosts: ['./one.test', './many.test']}
+  - {hosts: ['./*']}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: one}
+spec:
+  hosts: [one.test]
+  resolution: STATIC
+  ports: [{number: 81, name: http, protocol: HTTP}]
+  endpoints: [{address: 'unix:///run/one.sock'}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: many}
+spec:
+  hosts: [many.test]
+  resolution: DNS
+  ports: [{number: 82, name: http, protocol: HTTP}, {number: 83, name: more, protocol: HTTP}]
+  workloadSelector: {labels: {app: many}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: many}
+spec: {address: 'unix:///run/many.sock', labels: {app: many}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: many-too}
+spec: {address: many.example, labels: {app: many}}
+";
+
+#[test]
+fn unix_sockets_are_bound_and_lead_to_what_their_listener_sees() {
+    let view = told(SOCKETS, json!({"HTTP_PROXY_PORT": "15007", "UNPRIVILEGED_POD": "true"}));
+
+    let (any, bytes) = (listener(&view, "unix:///run/any.sock_0"), listener(&view, "unix://@bytes_0"));
+    assert_eq!((any.arrival, any.address.to_string()), (Arrival::Bound, "/run/any.sock".into()));
+    // What says no name is for the first service that has but one port.
+    assert_eq!(chains(bytes), [" -> outbound|81||one.test*1"]);
+    let domains = |route: &str| {
+        let route = view.route(route).unwrap();
+        let hosts = route.virtual_hosts.iter().map(|host| host.domains[0].clone());
+        hosts.collect::<Vec<_>>()
+    };
+    assert_eq!(domains("unix:///run/any.sock"), ["one.test:81", "*"]);
+    // The HTTP proxy, which has no port of its own either, sees what is left.
+    assert_eq!(domains("http_proxy"), ["many.test:82", "many.test:83", "one.test:81", "*"]);
+}
+
+#[test]
+fn a_unix_socket_is_no_endpoint_of_names() {
+    let view = told(SOCKETS, json!({}));
+    let found = |name: &str| view.clusters.clusters.iter().find(|cluster| cluster.name == name);
+
+    assert!(view.endpoints("outbound|81||one.test").is_some_and(|slice| slice.endpoints().count() == 1));
+    let many = format!("{:?}", found("outbound|82||many.test").unwrap().discovery);
+    assert!(many.contains("many.example") && !many.contains("unix://"), "{many}");
+}

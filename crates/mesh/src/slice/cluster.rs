@@ -41,6 +41,8 @@ impl ClusterSlice {
 pub struct Cluster {
     /// Istio's name for it, `outbound|9080|v1|reviews.default.svc.cluster.local`.
     pub name: String,
+    /// The name under which its numbers are kept; None is its own.
+    pub stat_name: Option<String>,
     /// Where its endpoints come from.
     pub discovery: Discovery,
     /// What is spoken to it.
@@ -49,6 +51,8 @@ pub struct Cluster {
     pub balance: Balance,
     /// How many connections and requests there may be.
     pub pool: ConnectionPool,
+    /// The most bytes held back for one connection; None is left to the proxy.
+    pub buffer_limit: Option<u32>,
     /// How many retries there may be for the requests there are.
     pub retry_budget: Option<RetryBudget>,
     /// When an endpoint is taken out for a while.
@@ -108,7 +112,7 @@ impl Cluster {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Discovery {
     /// The host a request asks for, resolved by DNS.
-    DynamicForward,
+    DynamicForward(DnsFamily),
     /// EDS under the cluster's own name.
     Eds,
     /// The address the connection was made to.

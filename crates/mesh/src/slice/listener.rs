@@ -1,12 +1,12 @@
 //! Slices of listeners.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::{Digest, Origin};
-use ipnet::IpNet;
+use base::{Address, Digest, Origin};
 
 use crate::slice::manner::Manner;
+use crate::slice::network::Network;
 use crate::slice::route::{RouteSlice, Side};
 use crate::slice::tcp::Tcp;
 use crate::slice::tls::ServerTls;
@@ -40,7 +40,7 @@ pub struct Listener {
     /// Istio's name for it, `0.0.0.0_9080`.
     pub name: String,
     /// The address.
-    pub address: SocketAddr,
+    pub address: Address,
     /// More addresses of the same listener.
     pub additional: Vec<SocketAddr>,
     /// How connections arrive.
@@ -118,25 +118,13 @@ pub struct ChainMatch {
     pub server_names: Vec<String>,
     /// Whether only plaintext HTTP is taken.
     pub is_http: bool,
+    /// Whether anything but TLS is taken. A chain beside one for HTTP must ask for as much as that: of those that are left
+    /// Envoy tries the closest to a connection, and none after it.
+    pub is_plaintext: bool,
     /// Whether only TLS is taken.
     pub is_tls: bool,
     /// The protocols a TLS client offers, one of which it must.
     pub offers: Vec<String>,
-}
-
-/// An IP network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Network {
-    /// Its first address.
-    pub address: IpAddr,
-    /// How many leading bits count.
-    pub length: u8,
-}
-
-impl From<IpNet> for Network {
-    fn from(net: IpNet) -> Self {
-        Self { address: net.network(), length: net.prefix_len() }
-    }
 }
 
 /// What a filter chain does with a connection.

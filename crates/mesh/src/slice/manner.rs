@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use api::mesh_config::{AccessLog, PathNormalization};
+use api::mesh_config::{AccessLog, ConnectionSettings, PathNormalization};
+
+use crate::slice::DnsFamily;
 
 /// How a listener treats connections and requests, whoever they are for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -15,16 +17,12 @@ pub struct Manner {
     pub path_normalization: PathNormalization,
     /// How many proxies the client's address is believed from.
     pub trusted_proxies: u32,
+    /// Which addresses are wanted of names that are resolved as they are asked for.
+    pub dns_family: DnsFamily,
     /// Whether connections begin with a PROXY header.
     pub takes_proxy_protocol: bool,
     /// Whether HTTP/1.0 is taken.
     pub takes_http10: bool,
-    /// The most bytes held back for one connection; None is left to the proxy.
-    pub buffer_limit: Option<u32>,
-    /// The most streams at a time over one connection of HTTP/2; None is left to the proxy.
-    pub max_streams: Option<u32>,
-    /// The window of a connection of HTTP/2; None is left to the proxy.
-    pub connection_window: Option<u32>,
-    /// The window of a stream of HTTP/2; None is left to the proxy.
-    pub stream_window: Option<u32>,
+    /// The limits of connections and requests.
+    pub connections: ConnectionSettings,
 }

@@ -9,7 +9,8 @@ use api::destination_rule::Tunnel;
 pub struct Tcp {
     /// Who gets the connection, by weight; never empty.
     pub shares: Vec<Share>,
-    /// The name of the statistics: the only cluster, else `NAME.NAMESPACE` of the VirtualService.
+    /// The name of the statistics: the only cluster or its name for numbers, else `NAME.NAMESPACE` of the
+    /// VirtualService.
     pub stat_prefix: String,
     /// How long nothing may be sent before the connection is closed; None is the proxy's own bound.
     pub idle_timeout: Option<Duration>,
@@ -38,5 +39,10 @@ impl Tcp {
     pub fn to(cluster: impl Into<String>) -> Self {
         let cluster = cluster.into();
         Self { stat_prefix: cluster.clone(), shares: vec![Share { cluster, weight: 1 }], ..Self::default() }
+    }
+
+    /// The same with numbers under this name, where there is one.
+    pub fn counted_as(self, name: Option<String>) -> Self {
+        Self { stat_prefix: name.unwrap_or(self.stat_prefix), ..self }
     }
 }

@@ -152,14 +152,7 @@ fn content(line: &[u8], rigour: Rigour) -> Result<&[u8], Malformed> {
 pub(super) fn request(block: &Bytes, lines: &Lines) -> Result<RequestHead, Malformed> {
     let mut all = lines.of(block);
     let (method, target, version) = request_line(block, all.next().unwrap_or_default())?;
-    let mut headers = HeaderMap::with_capacity(lines.ends.len() + ADDED);
-    let mut told = Told::default();
-    for line in all {
-        let (name, value) = field(block, line)?;
-        if told.take(&name, &value)? {
-            headers.try_append(name, value).map_err(|_| Malformed::HeadTooLarge)?;
-        }
-    }
+    let (headers, told) = fields(block, all, lines.ends.len())?;
     let length = match (told.chunked, told.length) {
         (true, _) if version == Version::HTTP_10 => return Err(Malformed::Framing),
         (true, Some(_)) => return Err(Malformed::Framing),
@@ -181,14 +174,7 @@ pub(super) fn request(block: &Bytes, lines: &Lines) -> Result<RequestHead, Malfo
 pub(super) fn response(block: &Bytes, lines: &Lines, to_head: bool) -> Result<ResponseHead, Malformed> {
     let mut all = lines.of(block);
     let (version, status) = status_line(all.next().unwrap_or_default())?;
-    let mut headers = HeaderMap::with_capacity(lines.ends.len() + ADDED);
-    let mut told = Told::default();
-    for line in all {
-        let (name, value) = field(block, line)?;
-        if told.take(&name, &value)? {
-            headers.try_append(name, value).map_err(|_| Malformed::HeadTooLarge)?;
-        }
-    }
+    let (headers, told) = fields(block, all, lines.ends.len())?;
     let has_none = to_head
         || status.is_informational()
         || status == StatusCode::NO_CONTENT
@@ -247,6 +233,23 @@ fn status_line(line: &[u8]) -> Result<(Version, StatusCode), Malformed> {
         }
         _ => Err(Malformed::StartLine),
     }
+}
+
+/// The headers of a head, about so many, and what they tell about the message.
+fn fields<'a>(
+    block: &Bytes,
+    lines: impl Iterator<Item = &'a [u8]>,
+    count: usize,
+) -> Result<(HeaderMap, Told), Malformed> {
+    let mut headers = HeaderMap::with_capacity(count + ADDED);
+    let mut told = Told::default();
+    for line in lines {
+        let (name, value) = field(block, line)?;
+        if told.take(&name, &value)? {
+            headers.try_append(name, value).map_err(|_| Malformed::HeadTooLarge)?;
+        }
+    }
+    Ok((headers, told))
 }
 
 fn field(block: &Bytes, line: &[u8]) -> Result<(HeaderName, HeaderValue), Malformed> {

@@ -21,6 +21,8 @@ use crate::{Io, Stream};
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Room for a usual response with its body.
 const RESPONSE: usize = 2048;
+/// How much of a body nobody wants is read before its answer.
+const MOST_SKIMMED: usize = 1 << 20;
 
 /// A client's connection, one request at a time; clones share it.
 #[derive(Clone, Debug)]
@@ -93,6 +95,23 @@ impl Server {
     pub fn body(&self) -> Option<Body> {
         let inner = self.0.borrow();
         (!inner.decoder.is_done()).then(|| Body { server: self.clone(), serial: inner.serial })
+    }
+
+    /// Whether the request has come whole.
+    pub fn is_whole(&self) -> bool {
+        self.0.borrow().decoder.is_done()
+    }
+
+    /// Throws away what has come of a body nobody wants; whether that is all of it.
+    pub fn skim(&self, cx: &mut Context<'_>) -> bool {
+        let mut inner = self.0.borrow_mut();
+        let mut left = MOST_SKIMMED;
+        // A client that waits to be told has sent nothing, and need not.
+        while !inner.waits && left > 0 {
+            let Poll::Ready(Some(Ok(frame))) = inner.poll_frame(cx) else { break };
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        }
+        inner.decoder.is_done()
     }
 
     /// Ready where the client has gone before it was answered, as far as can be told without losing a byte.

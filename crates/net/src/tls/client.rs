@@ -6,7 +6,6 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::material::Certificate;
@@ -14,7 +13,9 @@ use super::options::Options;
 use super::peer::Peer;
 use super::verify::{Trust, Verifier};
 use super::{TlsError, provider, words};
-use crate::io::{Io, Replay};
+use crate::io::Io;
+use crate::replay::Replay;
+use crate::socket::Socket;
 
 /// What a client is made of.
 #[derive(Debug, Default)]
@@ -86,18 +87,19 @@ impl Client {
     /// The handshake failed.
     pub async fn connect(
         &self,
-        socket: TcpStream,
+        socket: impl Into<Socket>,
         name: Option<&str>,
         alpn: Option<&[Vec<u8>]>,
     ) -> Result<Io, TlsError> {
-        let ip = socket.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
+        let socket = socket.into();
+        let ip = socket.peer_ip().unwrap_or(IpAddr::from([0, 0, 0, 0]));
         // Of an address nothing is sent.
         let name = match name.map(|name| ServerName::try_from(name.to_owned())) {
             Some(Ok(name)) => name,
             Some(Err(_)) | None => ServerName::IpAddress(ip.into()),
         };
         let connector = TlsConnector::from(Arc::clone(&self.config));
-        let replay = Replay::new(socket, bytes::BytesMut::new());
+        let replay = Replay::with_seen(socket, bytes::BytesMut::new());
         let shaking = match alpn {
             None => connector.connect(name, replay),
             Some(alpn) => connector.with_alpn(alpn.to_vec()).connect(name, replay),

@@ -13,7 +13,8 @@ use super::options::Options;
 use super::peer::Peer;
 use super::verify::{Roots, Trust, Verifier};
 use super::{TlsError, provider, words};
-use crate::io::{Io, Replay};
+use crate::io::Io;
+use crate::replay::Replay;
 use crate::stream::Stream;
 
 /// What a server is made of.
@@ -111,11 +112,11 @@ impl Server {
     /// The handshake failed or took too long.
     pub async fn accept(&self, stream: Stream, limit: Duration) -> Result<Stream, TlsError> {
         let (io, seen) = stream.into_parts();
-        let Io::Tcp(socket) = io else {
+        let Io::Plain(socket) = io else {
             return Err(TlsError::context("TLS within TLS is not spoken"));
         };
         let shaking = async {
-            let start = LazyConfigAcceptor::new(Acceptor::default(), Replay::new(socket, seen)).await?;
+            let start = LazyConfigAcceptor::new(Acceptor::default(), Replay::with_seen(socket, seen)).await?;
             let config = self.config(&start.client_hello());
             start.into_stream(config).await
         };

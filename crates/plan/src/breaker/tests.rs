@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -36,9 +38,12 @@ fn the_largest_number_is_no_limit() {
 fn a_budget_has_its_own_defaults() {
     let budget = |fields: Value| compile(json!([{"retry_budget": fields}])).unwrap().budget.unwrap();
 
-    assert_eq!(budget(json!({})), RetryBudget { percent: 20.0, least: 3 });
-    let own = json!({"budget_percent": {"value": 25.5}, "min_retry_concurrency": 10});
-    assert_eq!(budget(own), RetryBudget { percent: 25.5, least: 10 });
+    assert_eq!(budget(json!({})), RetryBudget::default());
+    let own =
+        json!({"budget_percent": {"value": 25.5}, "min_retry_concurrency": 10, "budget_interval": "2s"});
+    let interval = Some(Duration::from_secs(2));
+    assert_eq!(budget(own), RetryBudget { percent: 25.5, least: 10, interval });
+    assert_eq!(budget(json!({"budget_interval": "0s"})), RetryBudget::default());
     let error = compile(json!([{"retry_budget": {"budget_percent": {"value": 101}}}])).unwrap_err();
     assert!(error.starts_with("circuit_breakers.thresholds.retry_budget.budget_percent"), "{error}");
 }

@@ -155,3 +155,31 @@ fn a_cluster_tells_which_service_it_stands_for() {
     assert_eq!(spec.service(), Some(expected));
     assert_eq!(spec.origin.unwrap().to_string(), "DestinationRule/demo/reviews subsets[0]");
 }
+
+#[test]
+fn numbers_are_kept_under_the_other_name_where_there_is_one() {
+    let stat_name = |fields: Value| named_with(fields).unwrap().stat_name;
+
+    assert_eq!(&*stat_name(json!({})), "c");
+    assert_eq!(&*stat_name(json!({"alt_stat_name": "c;"})), "c");
+    assert_eq!(&*stat_name(json!({"alt_stat_name": "shop.default_80;"})), "shop.default_80");
+}
+
+#[test]
+fn what_counts_as_an_error_is_told_beside_the_http_options() {
+    let any = |fields: Value| {
+        let mut any = fields;
+        any["@type"] = format!("type.googleapis.com/{HTTP_OPTIONS}").into();
+        any["explicit_http_config"] = json!({"http_protocol_options": {}});
+        named_with(json!({"typed_extension_protocol_options": {HTTP_OPTIONS: any}}))
+    };
+    assert!(any(json!({})).unwrap().errors.is_none());
+    assert!(
+        any(json!({"outlier_detection": {"error_matcher": {"any_match": true}}})).unwrap().errors.is_some()
+    );
+
+    let error = any(json!({"outlier_detection": {}})).unwrap_err();
+
+    let path = "typed_extension_protocol_options.outlier_detection.error_matcher";
+    assert_eq!(error, format!("{path}: is missing"));
+}

@@ -67,9 +67,32 @@ fn the_table_chooses_among_the_same_places() {
     let assignment = compile(&spec, json!([first, second])).unwrap();
 
     let place = assignment.table.choose(&mut Cursor::default(), &mut || 0, Choice::default()).unwrap();
-    let Target::Address(address) = assignment.endpoints[place].target else { panic!() };
-    assert_eq!(address, assignment.table.hosts()[place].address);
+    let Target::Address(address) = &assignment.endpoints[place].target else { panic!() };
+    assert_eq!(*address, assignment.table.hosts()[place].address);
     assert_eq!(assignment.table.shares(), [0.7, 0.0, 0.3]);
+}
+
+#[test]
+fn an_endpoint_may_be_a_unix_socket() {
+    let pipe = |path: &str| json!({"endpoint": {"address": {"pipe": {"path": path}}}});
+    let group = |path: &str| json!([{"lb_endpoints": [pipe(path)]}]);
+
+    let assignment = compile(&spec(json!({})), group("/run/app.sock")).unwrap();
+
+    let hosts = assignment.table.hosts();
+    assert_eq!(hosts[0].address.to_string(), "/run/app.sock");
+    assert!(!assignment.has_names && assignment.table.named(&"/run/app.sock".parse().unwrap()) == Some(0));
+    assert!(compile(&spec(json!({"type": "STATIC"})), group("@app")).is_ok());
+    for (kind, path, wrong) in [
+        ("EDS", "app.sock", "pipe.path: \"app.sock\" is neither"),
+        ("EDS", "/", "pipe.path"),
+        ("EDS", "", "pipe.path: is empty"),
+        ("EDS", &format!("/{}", "a".repeat(107)), "pipe.path: is longer than 107 bytes"),
+        ("STRICT_DNS", "/run/app.sock", "pipe: is not to be resolved by DNS"),
+    ] {
+        let why = compile(&spec(json!({"type": kind})), group(path)).unwrap_err();
+        assert!(why.contains(&format!("endpoint.address.{wrong}")), "{path}: {why}");
+    }
 }
 
 #[test]
@@ -137,7 +160,7 @@ fn one_that_was_taken_out_is_left_out_when_the_table_is_made_anew() {
     let rules = balance::Outlier { max_percent: 50, ..balance::Outlier::default() };
     let mut detector = balance::Detector::new(std::sync::Arc::new(rules), cluster);
     detector.follow(assignment.table.hosts());
-    let address = assignment.table.hosts()[0].address;
+    let address = &assignment.table.hosts()[0].address;
     detector.suspect(Duration::ZERO, address, balance::Suspicion::ServerErrors, &mut || 0);
 
     assert_eq!(assignment.table.shares(), [0.5, 0.5]);

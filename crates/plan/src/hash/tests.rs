@@ -28,7 +28,7 @@ fn of(json: Value, path: &str, headers: &[(&str, &str)], peer: &Peer) -> Hashed 
 /// The letter of the endpoint a ring of seven chooses, whose keys are `key0` to `key6`.
 fn endpoint(hash: Option<u64>) -> char {
     let host = |i: u16| Host {
-        address: SocketAddr::from(([127, 0, 0, 1], i)),
+        address: SocketAddr::from(([127, 0, 0, 1], i)).into(),
         key: Some(format!("key{i}").into()),
         weight: 1,
         priority: 0,

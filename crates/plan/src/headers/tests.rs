@@ -83,8 +83,41 @@ fn what_is_removed_can_be_added_anew() {
 }
 
 #[test]
+fn what_overwrites_is_done_before_what_adds() {
+    let add = [option("x-from", "added", 0), option("x-from", "set", 2)];
+    let mut x = exchange();
+
+    let ops = HeaderOps::compile(&add, &[], "response").unwrap().unwrap();
+    ops.apply_to_response(&mut x, HeaderScope::default());
+
+    assert_eq!(values(&x.response.unwrap().headers, "x-from"), ["set", "added"]);
+}
+
+#[test]
+fn values_are_made_from_the_headers_as_they_were() {
+    let add = [option("x-user", "set", 2), option("x-was", "%REQ(X-User)%", 0)];
+    let mut x = exchange();
+
+    let ops = HeaderOps::compile(&add, &[], "request").unwrap().unwrap();
+    ops.apply_to_request(&mut x, HeaderScope::default());
+
+    assert_eq!(values(&x.request.headers, "x-was"), ["jason"]);
+    assert_eq!(values(&x.request.headers, "x-user"), ["set"]);
+}
+
+#[test]
+fn the_status_of_a_reply_of_our_own_is_not_told() {
+    let scope = HeaderScope { is_reply: true, ..HeaderScope::default() };
+
+    let rendered = Template::parse("%RESPONSE_CODE%").unwrap().render(&exchange(), scope).unwrap();
+
+    assert_eq!(rendered, "0");
+}
+
+#[test]
 fn blanks_are_filled_in() {
-    let scope = HeaderScope { route: "r1", cluster: "c1", upstream: Some("10.0.0.1:9080".parse().unwrap()) };
+    let upstream = "10.0.0.1:9080".parse().unwrap();
+    let scope = HeaderScope { route: "r1", cluster: "c1", upstream: Some(&upstream), is_reply: false };
     for (template, expected) in [
         ("%DOWNSTREAM_REMOTE_ADDRESS%", "192.0.2.7:1234"),
         ("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "192.0.2.7"),

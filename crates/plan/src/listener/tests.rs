@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::sieve::Transport;
+use crate::manager::Underscores;
+use crate::path::EscapedSlashes;
+use crate::sieve::{Transport, matched};
 use crate::tests_support::{any, http_filter, listener, registry, tcp_filter};
 
 fn compile(json: &Value) -> Result<Listener, String> {
@@ -25,6 +27,68 @@ fn defaults_are_envoys() {
     assert_eq!(listener.inspect_timeout, Some(Duration::from_secs(15)));
     assert_eq!(listener.direction, Direction::Unspecified);
     assert_eq!(compile(&with("listener_filters_timeout", json!("0s"))).unwrap().inspect_timeout, None);
+}
+
+#[test]
+fn a_listener_may_have_unix_sockets() {
+    let pipe = |path: &str, mode: u32| json!({"pipe": {"path": path, "mode": mode}});
+    let mut json = with("address", pipe("/run/proxy.sock", 0o660));
+    json["additional_addresses"] = json!([
+        {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 80}}},
+        {"address": pipe("/run/other.sock", 0o660)},
+    ]);
+
+    let listener = compile(&json).unwrap();
+
+    let addresses: Vec<String> = listener.addresses.iter().map(ToString::to_string).collect();
+    assert_eq!(addresses, ["/run/proxy.sock", "127.0.0.1:80", "/run/other.sock"]);
+    assert_eq!(listener.mode, Some(0o660));
+    assert_eq!(compile(&with("address", pipe("@proxy", 0))).unwrap().mode, None);
+    json["additional_addresses"][1]["address"] = pipe("/run/other.sock", 0);
+    let why = compile(&json).unwrap_err();
+    assert!(why.starts_with("additional_addresses[1].address.pipe.mode"), "{why}");
+}
+
+#[test]
+fn what_unix_sockets_have_nothing_of_is_refused_beside_them() {
+    let original = json!([{"name": "o", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst"}}]);
+    for (field, value) in [
+        ("bind_to_port", json!(false)),
+        ("use_original_dst", json!(true)),
+        ("listener_filters", original),
+        ("transparent", json!(true)),
+        ("tcp_keepalive", json!({"keepalive_probes": 3})),
+    ] {
+        let mut json = with("address", json!({"pipe": {"path": "/run/proxy.sock"}}));
+        json[field] = value;
+        let why = compile(&json).unwrap_err();
+        assert!(why.starts_with(field), "{field}: {why}");
+    }
+}
+
+#[test]
+fn the_ends_of_a_unix_socket_match_what_is_local_and_no_network() {
+    let mut json = with("address", json!({"pipe": {"path": "/run/proxy.sock"}}));
+    let mut ours = json["filter_chains"][0].clone();
+    let mut far = ours.clone();
+    (ours["name"], far["name"]) = (json!("local"), json!("far"));
+    ours["filter_chain_match"] = json!({"source_type": "SAME_IP_OR_LOOPBACK"});
+    far["filter_chain_match"] = json!({"prefix_ranges": [{"address_prefix": "10.0.0.0", "prefix_len": 8}]});
+    json["filter_chains"] = json!([far, ours]);
+    let end = matched(&"/run/proxy.sock".parse().unwrap());
+
+    let listener = compile(&json).unwrap();
+
+    let to = Connection {
+        destination: end,
+        source: end,
+        direct_source: end,
+        server_name: None,
+        transport: Transport::RawBuffer,
+        protocols: &[],
+    };
+    assert_eq!(&*listener.select(&to).unwrap().name, "local");
 }
 
 #[test]
@@ -83,6 +147,45 @@ fn a_server_name_can_name_the_cluster() {
 
     let Terminal::Tcp(proxy) = &listener.chains[0].terminal else { panic!() };
     assert!(proxy.follows_sni && listener.chains[0].inert.is_empty());
+}
+
+#[test]
+fn a_server_name_can_name_the_host_of_a_dynamic_cluster() {
+    let before = |config: Value, last: Value| {
+        let mut filter = json!({"name": "by-name", "typed_config": {"@type":
+            "type.googleapis.com/envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig"}});
+        config.as_object().unwrap().iter().for_each(|(k, v)| filter["typed_config"][k] = v.clone());
+        let mut json = listener("l", 443, tcp_filter("c"));
+        json["filter_chains"][0]["filters"] = json!([filter, last]);
+        json["listener_filters"] = json!([{"name": "tls", "typed_config": {"@type":
+            "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"}}]);
+        compile(&json)
+    };
+    let cache = json!({"name": "cache", "dns_lookup_family": "V4_ONLY"});
+    let whole = json!({"dns_cache_config": cache, "port_value": 8443});
+
+    let listener = before(whole.clone(), tcp_filter("c")).unwrap();
+
+    assert!(listener.looks_for_tls(443), "without the greeting there is no name");
+    let Terminal::Tcp(proxy) = &listener.chains[0].terminal else { panic!() };
+    assert_eq!(proxy.named(Some("a.test")).as_deref(), Some("a.test:8443"));
+    assert_eq!((proxy.named(Some("")), proxy.named(None)), (None, None));
+    assert!(listener.chains[0].inert.is_empty());
+    let refused = |config, path: &str| {
+        let why = before(config, tcp_filter("c")).unwrap_err();
+        assert!(why.contains(&format!("filters[0].typed_config.{path}")), "{why}");
+    };
+    refused(json!({"port_value": 1}), "dns_cache_config: is missing");
+    refused(json!({"dns_cache_config": {"name": ""}, "port_value": 1}), "dns_cache_config.name");
+    refused(json!({"dns_cache_config": cache}), "port_value: is missing");
+    refused(json!({"dns_cache_config": cache, "port_value": 0}), "port_value");
+    refused(json!({"dns_cache_config": cache, "port_value": 70_000}), "port_value");
+    refused(
+        json!({"dns_cache_config": cache, "port_value": 1, "save_upstream_address": true}),
+        "save_upstream_address",
+    );
+    let http = http_filter(json!({"rds": {"route_config_name": "80"}}));
+    assert!(before(whole, http).unwrap_err().contains("is for a TCP proxy only"));
 }
 
 #[test]
@@ -151,7 +254,9 @@ fn what_would_serve_others_than_asked_is_refused_with_its_path() {
     let rds = json!({"route_config_name": "r"});
     for (json, place) in [
         (with("name", json!("")), "name"),
-        (with("address", json!({"pipe": {"path": "/x"}})), "address.pipe"),
+        (with("address", json!({"pipe": {"path": "x"}})), "address.pipe.path"),
+        (with("address", json!({"pipe": {"path": "@x", "mode": 1}})), "address.pipe.mode"),
+        (with("address", json!({"pipe": {"path": "/x", "mode": 0o1000}})), "address.pipe.mode"),
         (with("filter_chains", json!([])), "filter_chains"),
         (with("freebind", json!(true)), "freebind"),
         (with("udp_listener_config", json!({})), "udp_listener_config"),
@@ -201,4 +306,42 @@ fn an_optional_filter_nobody_knows_is_left_out_and_said() {
     let listener = compile(&listener("l", 80, http_filter(fields))).unwrap();
 
     assert_eq!(&*listener.managers().next().unwrap().filters.inert[0].name, "new");
+}
+
+#[test]
+fn the_limits_of_clients_connections_are_read() {
+    let manager = |fields: Value| {
+        let mut fields = fields;
+        fields["rds"] = json!({"route_config_name": "r"});
+        let listener = compile(&listener("l", 80, http_filter(fields)))?;
+        Ok::<_, String>(Arc::clone(listener.managers().next().unwrap()))
+    };
+    let edge = manager(json!({
+        "common_http_protocol_options": {
+            "idle_timeout": "3600s", "max_connection_duration": "7200s", "max_stream_duration": "60s",
+            "headers_with_underscores_action": "REJECT_REQUEST",
+        },
+        "http2_protocol_options": {
+            "max_concurrent_streams": 100, "initial_stream_window_size": 65536,
+            "initial_connection_window_size": 1048576,
+        },
+        "request_timeout": "300s", "request_headers_timeout": "60s", "stream_idle_timeout": "300s",
+        "delayed_close_timeout": "0s",
+        "merge_slashes": true, "path_with_escaped_slashes_action": "UNESCAPE_AND_REDIRECT",
+    }))
+    .unwrap();
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    assert_eq!((edge.idle_timeout, edge.max_connection_duration), (seconds(3600), seconds(7200)));
+    assert_eq!((edge.request_timeout, edge.head_timeout), (seconds(300), seconds(60)));
+    assert_eq!((edge.stream_idle_timeout, edge.max_stream_duration), (seconds(300), seconds(60)));
+    assert_eq!((edge.delayed_close, edge.underscores), (None, Underscores::Reject));
+    let windows = (edge.max_streams, edge.stream_window, edge.connection_window);
+    assert_eq!(windows, (Some(100), Some(1 << 16), Some(1 << 20)));
+    assert!(edge.path.merges_slashes && edge.path.escaped_slashes == EscapedSlashes::UnescapeAndRedirect);
+
+    let usual = manager(json!({})).unwrap();
+    assert_eq!((usual.delayed_close, usual.underscores), (seconds(1), Underscores::Allow));
+    assert_eq!((usual.stream_window, usual.max_stream_duration), (None, None));
+    let small = manager(json!({"http2_protocol_options": {"initial_stream_window_size": 1000}}));
+    assert!(small.unwrap_err().contains("http2_protocol_options"));
 }

@@ -15,11 +15,11 @@ fn regex(pattern: &str, substitution: &str) -> RegexMatchAndSubstitute {
 
 fn exchange(uri: &str) -> Exchange {
     let request = http::Request::get(uri).header("host", "shop.example").header("x-host", "from.header");
-    let address = "127.0.0.1:1".parse().unwrap();
+    let address: base::Address = "127.0.0.1:1".parse().unwrap();
     Exchange {
         request: request.body(()).unwrap().into_parts().0,
         response: None,
-        facts: Facts::new(Moment::default(), Peer { remote: address, local: address }, 0),
+        facts: Facts::new(Moment::default(), Peer { remote: address.clone(), local: address }, 0),
     }
 }
 

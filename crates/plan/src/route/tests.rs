@@ -47,6 +47,25 @@ fn a_request_may_take_as_long_as_the_shortest_limit_says() {
 }
 
 #[test]
+fn what_a_route_says_of_a_streams_time_overrules_the_manager() {
+    let grpc = [("grpc-timeout", "7S")];
+    for (duration, plain, own) in [
+        (None, true, true),
+        (Some(json!({})), true, true),
+        (Some(json!({"max_stream_duration": "0s"})), false, false),
+        (Some(json!({"grpc_timeout_header_max": "0s"})), true, false),
+    ] {
+        let mut action = json!({"cluster": "c", "timeout": "0s"});
+        action["max_stream_duration"] = duration.clone().unwrap_or_default();
+        let forward = forward(action).unwrap();
+
+        let leaves = [&[][..], &grpc].map(|headers| forward.leaves_duration_to_manager(&get("/", headers)));
+
+        assert_eq!(leaves, [plain, own], "{duration:?}");
+    }
+}
+
+#[test]
 fn a_grpc_timeout_is_a_short_number_and_a_unit() {
     for (text, expected) in [
         ("1H", Some(Duration::from_secs(3600))),

@@ -98,6 +98,17 @@ fn a_secret_adds_to_what_a_context_says() {
 }
 
 #[test]
+fn a_list_of_what_is_revoked_may_wait_for_the_authorities_of_a_secret() {
+    let own = validation(&json!({"crl": {"filename": "/crl"}})).unwrap();
+    let theirs = validation(&json!({"trusted_ca": {"filename": "/ca"}})).unwrap();
+
+    let both = own.with(&theirs).sound();
+
+    assert!(both.is_ok_and(|both| both.crl == own.crl));
+    assert!(own.sound().is_err_and(|why| why.contains("revoked")));
+}
+
+#[test]
 fn what_is_not_supported_is_refused_with_its_path() {
     for (fields, place) in [
         (json!({}), "type"),

@@ -104,13 +104,13 @@ fn headers_change_from_the_most_specific_level_out_unless_turned_round() {
         json["request_headers_to_add"] = add("config");
         json["most_specific_header_mutations_wins"] = turned.into();
         let table = table(&json).unwrap();
-        let address = "127.0.0.1:1".parse().unwrap();
+        let address: base::Address = "127.0.0.1:1".parse().unwrap();
         let mut x = filter::Exchange {
             request: get("/", &[]),
             response: None,
             facts: filter::Facts::new(
                 filter::Moment::default(),
-                filter::Peer { remote: address, local: address },
+                filter::Peer { remote: address.clone(), local: address },
                 0,
             ),
         };

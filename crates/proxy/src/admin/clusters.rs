@@ -7,7 +7,7 @@ use http::StatusCode;
 use plan::{Cluster, Endpoint, Target};
 use serde_json::{Value, json};
 
-use super::listeners::socket_address;
+use super::listeners::wire_address;
 use super::server::{Asked, Reply};
 use crate::shared::Shared;
 
@@ -51,7 +51,7 @@ fn text_of(cluster: &Cluster, is_cold: bool, out: &mut String) {
     }
     let hosts = cluster.endpoints.table.hosts();
     for (endpoint, host) in cluster.endpoints.endpoints.iter().zip(hosts) {
-        let at = host.address;
+        let at = &host.address;
         let state = &host.state;
         let mut fact = |name: &str, value: String| line(format!("{at}::{name}::{value}"));
         fact("cx_active", state.active_connections().to_string());
@@ -111,7 +111,7 @@ fn json_of(cluster: &Cluster) -> Value {
                 Target::Address(_) => endpoint.hostname.as_deref().unwrap_or_default().to_owned(),
             };
             json!({
-                "address": socket_address(host.address),
+                "address": wire_address(&host.address),
                 "stats": [
                     stat("cx_active", state.active_connections().into(), "GAUGE"),
                     stat("cx_connect_fail", state.connect_failures(), "COUNTER"),

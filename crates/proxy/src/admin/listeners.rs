@@ -1,7 +1,6 @@
 //! `/listeners`: the addresses listened on.
 
-use std::net::SocketAddr;
-
+use base::Address;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -11,14 +10,14 @@ use crate::shared::Shared;
 pub(super) fn reply(shared: &Shared, asked: &Asked) -> Reply {
     let serving = shared.serving.load();
     let addresses = shared.addresses.load();
-    let real = |address: &SocketAddr| addresses.get(address).copied().unwrap_or(*address);
+    let real = |address| addresses.get(address).unwrap_or(address);
     let mut listeners: Vec<_> = serving.listeners().filter(|listener| listener.bind_to_port).collect();
     listeners.sort_by(|a, b| a.name.cmp(&b.name));
     if asked.wants_json() {
         let statuses: Vec<Value> = listeners
             .iter()
             .map(|listener| {
-                let all: Vec<Value> = listener.addresses.iter().map(|a| socket_address(real(a))).collect();
+                let all: Vec<Value> = listener.addresses.iter().map(|a| wire_address(real(a))).collect();
                 json!({
                     "name": &*listener.name,
                     "local_address": all.first(),
@@ -35,6 +34,11 @@ pub(super) fn reply(shared: &Shared, asked: &Asked) -> Reply {
 }
 
 /// Envoy's JSON of an address.
-pub(super) fn socket_address(address: SocketAddr) -> Value {
-    json!({ "socket_address": { "address": address.ip().to_string(), "port_value": address.port() } })
+pub(super) fn wire_address(address: &Address) -> Value {
+    match address {
+        Address::Ip(address) => {
+            json!({ "socket_address": { "address": address.ip().to_string(), "port_value": address.port() } })
+        }
+        Address::Pipe(path) => json!({ "pipe": { "path": path } }),
+    }
 }

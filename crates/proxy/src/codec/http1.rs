@@ -5,7 +5,6 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use http::{Method, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -22,9 +21,6 @@ use crate::reply;
 use crate::upgrade::Tunnel;
 use crate::upload::Incoming;
 use crate::view::case;
-
-/// How long a client that was refused may go on sending what nobody reads.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// A client's connection, while HTTP is spoken on it.
 struct Session<'a> {
@@ -152,9 +148,18 @@ impl Session<'_> {
         // Boxed: a connection that waits for a request should not carry room for one.
         let mut serving =
             Box::pin(exchange::serve(Rc::clone(self.client), parts, incoming, Hop { is_http1: true }));
+        let mut is_at_once = true;
         let response = poll_fn(|cx| match serving.as_mut().poll(cx) {
-            Poll::Ready(response) => Poll::Ready(Some(response)),
-            Poll::Pending => self.server.poll_gone(cx).map(|()| None),
+            Poll::Ready(mut response) => {
+                if !self.server.is_whole() && (is_at_once || !self.has_come_since(response.body(), cx)) {
+                    response.body_mut().close();
+                }
+                Poll::Ready(Some(response))
+            }
+            Poll::Pending => {
+                is_at_once = false;
+                self.server.poll_gone(cx).map(|()| None)
+            }
         })
         .await;
         drop(serving);
@@ -162,6 +167,13 @@ impl Session<'_> {
             Some(response) => self.respond(response, answering).await,
             None => After::Broken,
         }
+    }
+
+    /// Whether a request that was not read to its end has come whole all the same. Like Envoy, what answers the
+    /// head alone never waits to see; where time has passed, what came meanwhile counts. Of an upstream's
+    /// answer it does not: the upstream may still be reading.
+    fn has_come_since(&self, answer: &ResponseBody, cx: &mut Context<'_>) -> bool {
+        answer.is_own() && self.server.skim(cx)
     }
 
     /// Answers what is no request; the account of it says so.
@@ -217,7 +229,10 @@ impl Session<'_> {
             After::Broken | After::Next => {}
             After::End => Box::pin(stream.close()).await,
             // Boxed: a connection that waits for a request should not carry room for its end.
-            After::Linger => Box::pin(stream.linger(LINGER)).await,
+            After::Linger => match self.manager.delayed_close {
+                Some(limit) => Box::pin(stream.linger(limit)).await,
+                None => Box::pin(stream.close()).await,
+            },
             After::Tunnel(tunnel) => Box::pin(tunnel.run(stream)).await,
         }
     }

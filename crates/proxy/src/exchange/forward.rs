@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use balance::{Avoid, Choice, Held, Outcome, Policy, Resource};
-use bytes::Bytes;
 use filter::{LocalReply, Phases, ReasonFlag, Share, Side, Step};
 use http::header::{HOST, HeaderName};
 use http::{HeaderValue, response};
@@ -19,8 +18,8 @@ use plan::{ClusterKind, Forward, HostNames, HttpManager, ProxyHeader, Retry, Ret
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::asks;
 use super::taken::Taken;
+use super::{asks, mirror};
 use crate::account::Entry;
 use crate::body::Download;
 use crate::deadline::Deadline;
@@ -32,12 +31,10 @@ use crate::upstream::{self, Answer, Failed, Sending};
 use crate::view::View;
 
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 /// How much of a body is kept for a retry, as Envoy's default buffer.
 pub(crate) const KEPT: usize = 1 << 20;
-
-/// How long a copy may take.
-const MIRROR: Duration = Duration::from_secs(15);
 
 /// An answer that goes to the client, and what follows its head.
 pub(crate) type Taking = (response::Parts, Passage);
@@ -60,6 +57,8 @@ struct Errand<'a> {
     tried: Tried,
     deadline: Option<Deadline>,
     limit: Option<Duration>,
+    /// Whether the time is over sooner by what is said of every stream.
+    ends_as_stream: bool,
     /// The hash by which the cluster chooses, where it does so.
     hash: Option<u64>,
     /// The retry under way.
@@ -79,11 +78,17 @@ pub(crate) async fn forward(
         view.counters.dropped.increment();
         return Err(reply::dropped(*share == Share::ALL));
     }
-    let limit = {
+    let (limit, deadline, ends_as_stream) = {
         let mut record = entry.record.borrow_mut();
         record.way.view = Some(Rc::clone(&view));
         let own = forward.limit(&record.x.request);
-        own.into_iter().chain(manager.max_stream_duration).chain(view.cluster.max_stream_duration).min()
+        let limit = own.into_iter().chain(view.cluster.max_stream_duration).min();
+        let longest = manager.max_stream_duration;
+        let longest = longest.filter(|_| forward.leaves_duration_to_manager(&record.x.request));
+        let stream = longest.map(|longest| Instant::from(record.began) + longest);
+        let own = limit.map(|limit| Instant::now() + limit);
+        let ends_as_stream = stream.is_some_and(|stream| own.is_none_or(|own| stream < own));
+        (limit, own.into_iter().chain(stream).min(), ends_as_stream)
     };
     prepare(entry, manager, taken, forward);
     let mut errand = Errand {
@@ -93,8 +98,9 @@ pub(crate) async fn forward(
         forward,
         view,
         tried: Tried::new(),
-        deadline: limit.map(|limit| Deadline::new(&entry.client, Instant::now() + limit)),
+        deadline: deadline.map(|at| Deadline::new(&entry.client, at)),
         limit,
+        ends_as_stream,
         hash: None,
         retrying: None,
     };
@@ -102,8 +108,9 @@ pub(crate) async fn forward(
         errand.hash = hash(entry, forward);
     }
     let outcome = errand.run().await;
-    if !forward.mirrors.is_empty() {
-        mirror(entry, forward);
+    // What is to become something else never ends as a request, and so is never copied.
+    if !forward.mirrors.is_empty() && !entry.record.borrow().upgrades {
+        mirror::mirror(entry, forward);
     }
     outcome
 }
@@ -128,11 +135,11 @@ pub(crate) async fn connect(
     let picked = pick::pick(worker, &view, wish).await.map_err(told)?;
     let name = client.server_name().map(Arc::from);
     let mut way = picked.way(worker, &view, None, (name.as_ref(), None)).map_err(told)?;
-    way.from = header.map(|header| (pick::version(header), client.remote, client.destination));
+    way.from = header.map(|version| pick::header(version, (&client.remote, &client.destination)));
     let (io, counted) = crate::connect::bytes(worker, &view, (&picked, &way)).await.map_err(told)?;
     let mut record = entry.record.borrow_mut();
-    record.way.upstream = Some(picked.address);
-    record.way.local = io.socket().local_addr().ok();
+    record.way.upstream = Some(picked.address.clone());
+    record.way.local = io.socket().local().map(Into::into);
     Ok(Raw::Connection(Stream::new(io), Box::new(counted)))
 }
 
@@ -142,42 +149,6 @@ fn hash(entry: &Entry, forward: &Forward) -> Option<u64> {
     let hashed = forward.hashed(&record.x.request, &record.x.facts.peer);
     record.cookies = hashed.cookies;
     hashed.hash
-}
-
-/// Sends copies whose answers nobody waits for. A body goes with them where it was kept whole by now.
-fn mirror(entry: &Rc<Entry>, forward: &Forward) {
-    let record = entry.record.borrow();
-    let body = match &record.upload {
-        None => Bytes::new(),
-        Some(upload) => match upload.kept() {
-            Some(body) => body,
-            None => return,
-        },
-    };
-    for mirror in forward.mirrors.iter().filter(|mirror| mirror.share.includes(entry.worker().random())) {
-        let mut head = record.x.request.clone();
-        if mirror.marks_host
-            && let Some(host) = head.headers.get(HOST).and_then(|host| host.to_str().ok())
-            && let Ok(shadow) = HeaderValue::try_from(shadow(host))
-        {
-            head.headers.insert(HOST, shadow);
-        }
-        crate::forwarded::copied(&mut head.headers, entry.client.local.ip());
-        let (worker, cluster, body) = (Rc::clone(entry.worker()), Arc::clone(&mirror.cluster), body.clone());
-        // Bounded, and nobody's business how it ends.
-        tokio::task::spawn_local(async move {
-            let call = upstream::call(&worker, &cluster, head, body);
-            let _ = tokio::time::timeout(MIRROR, call).await;
-        });
-    }
-}
-
-/// The host of a copy, so that it is told from the real request in logs.
-fn shadow(host: &str) -> String {
-    match host.rsplit_once(':') {
-        Some((name, port)) if !port.ends_with(']') => format!("{name}-shadow:{port}"),
-        _ => format!("{host}-shadow"),
-    }
 }
 
 /// The cluster the route names; one whose endpoints are still to come is waited for.
@@ -198,6 +169,17 @@ async fn cluster(entry: &Rc<Entry>, taken: &Taken<'_>, forward: &Forward) -> Res
         }
     }
     worker.view(&name).ok_or_else(missing)
+}
+
+/// Notes the cluster that a request was for which does not get there.
+pub(crate) fn note_cluster(entry: &Entry, taken: &Taken<'_>) {
+    let mut record = entry.record.borrow_mut();
+    let name = match taken.found.target {
+        Some(target) => Some(&*target.cluster),
+        None => taken.found.cluster(&record.x.request),
+    };
+    let view = name.and_then(|name| entry.worker().view(name));
+    record.way.view = view;
 }
 
 /// What is done to the head once, before the first attempt.
@@ -262,7 +244,8 @@ impl<'a> Errand<'a> {
         // The retry before this one is over.
         self.retrying = None;
         let cluster = &self.view.cluster;
-        self.retrying = cluster.state.take(Resource::Retry, &cluster.breakers);
+        let worker = self.entry.worker();
+        self.retrying = cluster.state.take(Resource::Retry, &cluster.breakers, || worker.clock());
         if self.retrying.is_none() {
             self.view.counters.retry_overflows.increment();
             self.entry.raise(ReasonFlag::UpstreamOverflow);
@@ -360,7 +343,10 @@ impl<'a> Errand<'a> {
             priority_frequency: retry.and_then(|retry| retry.priority_frequency),
         };
         // A retry is free to go elsewhere.
-        let session = self.entry.record.borrow().x.facts.wanted.filter(|_| self.tried.is_empty());
+        let session = {
+            let record = self.entry.record.borrow();
+            record.x.facts.wanted.as_ref().filter(|_| self.tried.is_empty()).cloned()
+        };
         let wish = Wish { host, destination, session, choice };
         pick::pick(self.entry.worker(), &self.view, wish).await
     }
@@ -376,7 +362,7 @@ impl<'a> Errand<'a> {
             let host = named.or_else(|| headers.get(HOST))?;
             host.to_str().ok().map(pick::server_name)
         });
-        let ends = Some((client.remote, client.destination));
+        let ends = Some((&client.remote, &client.destination));
         let host = host.flatten();
         let way = picked.way(self.entry.worker(), &self.view, Some(http), (host.as_ref(), ends))?;
         Ok(Target { way, http })
@@ -411,14 +397,19 @@ impl<'a> Errand<'a> {
                 value: u64::try_from(expected.as_millis()).unwrap_or(u64::MAX),
             });
         }
+        if let Some(expected) = expected.filter(|_| record.is_grpc && self.forward.tells_grpc_timeout())
+            && let Some(value) = grpc_timeout(expected)
+        {
+            record.x.request.headers.insert(GRPC_TIMEOUT, value);
+        }
         (numbers, record.x.request.version == http::Version::HTTP_2)
     }
 
     /// Writes down how an attempt went.
     fn note(&self, outcome: &Result<Answer, Failed>, picked: &Picked) {
         let mut record = self.entry.record.borrow_mut();
-        record.way.upstream = Some(picked.address);
-        record.x.facts.upstream = Some(picked.address);
+        record.way.upstream = Some(picked.address.clone());
+        record.x.facts.upstream = Some(picked.address.clone());
         record.way.workload = picked.workload.clone();
         let counters = &self.view.counters;
         match outcome {
@@ -428,8 +419,14 @@ impl<'a> Errand<'a> {
                 if status.is_server_error() {
                     picked.state.fail();
                 }
-                picked.report(self.entry.worker(), &self.view, Outcome::Answer(judged(&answer.head)));
-                record.way.local = answer.lease.local();
+                let grpc = record.is_grpc.then(|| grpc_judged(&answer.head)).flatten();
+                let judged = match (grpc, &self.view.cluster.errors) {
+                    (Some(judged), _) => judged,
+                    (None, Some(errors)) => errors.judged(status, &answer.head.headers),
+                    (None, None) => status.as_u16(),
+                };
+                picked.report(self.entry.worker(), &self.view, Outcome::Answer(judged));
+                record.way.local = answer.lease.local().map(Into::into);
                 record.service_time = Some(answer.took);
                 record.first_byte = Some(answer.at);
                 record.failure = None;
@@ -451,7 +448,8 @@ impl<'a> Errand<'a> {
                 match &failed.failure {
                     Failure::Connect(why) => record.failure = Some(why.clone()),
                     Failure::RouteTimeout => counters.timeouts.increment(),
-                    Failure::TryIdle | Failure::TryTimeout => counters.per_try_timeouts.increment(),
+                    Failure::TryIdle => counters.per_try_idle_timeouts.increment(),
+                    Failure::TryTimeout => counters.per_try_timeouts.increment(),
                     _ => {}
                 }
             }
@@ -488,28 +486,45 @@ impl<'a> Errand<'a> {
     fn give_up(&self, failure: &Failure, attempts: u32) -> LocalReply {
         let mut record = self.entry.record.borrow_mut();
         // A filter that stopped the request's body has said what the client gets.
-        record.stopped.take().unwrap_or_else(|| failure.reply(attempts))
+        record.stopped.take().unwrap_or_else(|| match failure {
+            Failure::RouteTimeout if self.ends_as_stream => {
+                reply::too_long(record.upload.as_ref().is_none_or(|upload| upload.ended().is_some()))
+            }
+            _ => failure.reply(attempts),
+        })
     }
 }
 
-/// The status an endpoint is judged by: what its gRPC status means in HTTP, where it begins with one.
-fn judged(head: &response::Parts) -> u16 {
-    let grpc = head.headers.get("grpc-status").and_then(|status| status.to_str().ok());
-    match grpc {
-        None => head.status.as_u16(),
-        Some("0") => 200,
-        Some("1") => 499,
-        Some("3" | "9" | "11") => 400,
-        Some("4") => 504,
-        Some("5") => 404,
-        Some("6" | "10") => 409,
-        Some("7") => 403,
-        Some("8") => 429,
-        Some("12") => 501,
-        Some("14") => 503,
-        Some("16") => 401,
-        Some(_) => 500,
+/// A time as gRPC writes it: at most eight digits, in the smallest unit that allows it.
+fn grpc_timeout(time: Duration) -> Option<HeaderValue> {
+    const MOST: u128 = 99_999_999;
+    let mut number = time.as_millis();
+    let mut unit = "m";
+    for (larger, size) in [("S", 1000), ("M", 60), ("H", 60)] {
+        if number > MOST {
+            (number, unit) = (number / size, larger);
+        }
     }
+    HeaderValue::try_from(format!("{}{unit}", number.min(MOST))).ok()
+}
+
+/// The status an endpoint is judged by for a gRPC call, where its answer begins with how it ended.
+fn grpc_judged(head: &response::Parts) -> Option<u16> {
+    let status = head.headers.get("grpc-status")?.to_str().ok()?;
+    Some(match status {
+        "0" => 200,
+        "1" => 499,
+        "3" | "9" | "11" => 400,
+        "4" => 504,
+        "5" => 404,
+        "6" | "10" => 409,
+        "7" => 403,
+        "8" => 429,
+        "12" => 501,
+        "14" => 503,
+        "16" => 401,
+        _ => 500,
+    })
 }
 
 /// Whether a policy wants another attempt after this one.

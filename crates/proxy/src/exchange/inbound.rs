@@ -22,13 +22,24 @@ pub(crate) const CONNECT: &str = "connect";
 /// A request that goes no further.
 pub(crate) struct Refused {
     pub(crate) reply: LocalReply,
-    /// Whether its connection cannot be trusted any more.
-    pub(crate) closes: bool,
+    /// What becomes of its connection.
+    pub(crate) after: After,
+}
+
+/// What becomes of a connection after a request that was refused.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum After {
+    /// It cannot be trusted any more.
+    Close,
+    /// Other requests may come.
+    Next,
+    /// The same, though the stream of this one ends without an answer.
+    Reset,
 }
 
 impl Refused {
     fn malformed(status: StatusCode, details: &'static str) -> Self {
-        Self { reply: reply::malformed(status, details), closes: true }
+        Self { reply: reply::malformed(status, details), after: After::Close }
     }
 }
 
@@ -41,6 +52,9 @@ pub(crate) fn admit(
     let mut record = entry.record.borrow_mut();
     let record = &mut *record;
     check(&record.x.request, manager)?;
+    if !manager.underscores.admit(&mut record.x.request.headers) {
+        return Err(underscored(is_http1));
+    }
     let special = Special::among(&record.x.request.headers);
     let upgrade = match is_http1 {
         _ if record.x.request.method == Method::CONNECT
@@ -58,6 +72,9 @@ pub(crate) fn admit(
     let head = &mut record.x.request;
     forwarded::normalise_hop(head, special, upgrade.is_some());
     let comes = forwarded::forward(&mut head.headers, special, manager, &entry.client);
+    if record.x.facts.peer.remote != comes.from {
+        record.x.facts.peer.remote = comes.from.clone();
+    }
     (record.from, record.over_edge) = (comes.from, comes.over_edge);
     if manager.generate_request_id {
         let is_believed = !comes.over_edge || manager.preserve_external_request_id;
@@ -92,6 +109,15 @@ fn check(head: &request::Parts, manager: &HttpManager) -> Result<(), Refused> {
         return Err(Refused::malformed(StatusCode::BAD_REQUEST, "invalid_authority"));
     }
     Ok(())
+}
+
+/// What becomes of a request with an underscore in the name of a header, where it may not have any.
+fn underscored(is_http1: bool) -> Refused {
+    let (details, after) = match is_http1 {
+        true => ("http1.unexpected_underscore", After::Close),
+        false => ("http2.unexpected_underscore", After::Reset),
+    };
+    Refused { reply: reply::malformed(StatusCode::BAD_REQUEST, details), after }
 }
 
 /// Whether RFC 3986 lets a byte stand in an authority.
@@ -142,7 +168,7 @@ fn normalise(record: &mut Record, manager: &HttpManager) -> Result<(), Refused> 
         Normalised::Redirect(path) => {
             let mut reply = LocalReply::text(StatusCode::TEMPORARY_REDIRECT, "", "path_normalization_failed");
             reply.headers.extend(HeaderValue::try_from(path).ok().map(|path| (http::header::LOCATION, path)));
-            Err(Refused { reply, closes: false })
+            Err(Refused { reply, after: After::Next })
         }
     }
 }

@@ -93,21 +93,27 @@ pub(crate) fn upstream<'a>(
     // The version is a matter of each hop.
     head.version = Version::HTTP_11;
     forwarded::forget_extensions(&mut head.extensions);
-    {
-        let mut record = entry.record.borrow_mut();
-        if !manager.filters.suppress_envoy_headers
-            && let Some(time) = record.service_time
-        {
-            let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-            head.headers.insert(SERVICE_TIME, number(millis));
-        }
-        for cookie in std::mem::take(&mut record.cookies) {
-            head.headers.append(SET_COOKIE, cookie);
-        }
-        record.x.response = Some(head);
-    }
-    header_operations(entry, taken);
+    answered(entry, manager, head);
+    header_operations(entry, taken, false);
     through_filters(entry, manager, Some(taken), Frames::Upstream(download))
+}
+
+/// Takes the head of an upstream's answer, with what is told of the way to it.
+fn answered(entry: &Entry, manager: &HttpManager, mut head: response::Parts) {
+    let mut record = entry.record.borrow_mut();
+    // Where the request was still under way, it is not known how long the upstream took.
+    let is_whole = !record.upgrades && record.upload.as_ref().is_none_or(|upload| upload.ended().is_some());
+    if !manager.filters.suppress_envoy_headers
+        && is_whole
+        && let Some(time) = record.service_time
+    {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        head.headers.insert(SERVICE_TIME, number(millis));
+    }
+    for cookie in std::mem::take(&mut record.cookies) {
+        head.headers.append(SET_COOKIE, cookie);
+    }
+    record.x.response = Some(head);
 }
 
 /// A number as a header's value; the smallest need no memory of their own.
@@ -117,7 +123,7 @@ fn number(value: u64) -> HeaderValue {
     small.map_or_else(|| HeaderValue::from(value), |small| HeaderValue::from_static(small))
 }
 
-/// Answers that the protocol changes; what follows is not HTTP.
+/// Answers that the protocol changes; what follows is not HTTP. Filters see the head, and have no say in it.
 pub(crate) fn upgraded(
     entry: &Rc<Entry>,
     manager: &HttpManager,
@@ -137,8 +143,11 @@ pub(crate) fn upgraded(
         head.headers.remove(http::header::CONTENT_LENGTH);
     }
     forwarded::forget_extensions(&mut head.extensions);
-    entry.record.borrow_mut().x.response = Some(head);
-    header_operations(entry, taken);
+    answered(entry, manager, head);
+    header_operations(entry, taken, false);
+    if entry.wants(Phases::RESPONSE_HEAD) {
+        let _ = entry.step(|run, x| run.response_head(x));
+    }
     finish(entry, manager, ResponseBody::whole(Bytes::new(), Rc::clone(entry)))
 }
 
@@ -156,18 +165,20 @@ fn present(entry: &Entry, taken: Option<&Taken<'_>>, reply: &LocalReply) -> Byte
         body
     };
     if let Some(taken) = taken.filter(|_| !reply.is_final) {
-        header_operations(entry, taken);
+        header_operations(entry, taken, true);
     }
-    if let Some(head) = &mut entry.record.borrow_mut().x.response {
-        reply::describe(head, &body);
+    let mut record = entry.record.borrow_mut();
+    let is_grpc = record.is_grpc;
+    if let Some(head) = &mut record.x.response {
+        reply::describe(head, &body, is_grpc);
     }
     body
 }
 
-fn header_operations(entry: &Entry, taken: &Taken<'_>) {
+fn header_operations(entry: &Entry, taken: &Taken<'_>, is_reply: bool) {
     let mut record = entry.record.borrow_mut();
     let record = &mut *record;
-    let scope = HeaderScope { upstream: record.way.upstream, ..taken.scope() };
+    let scope = HeaderScope { upstream: record.way.upstream.as_ref(), is_reply, ..taken.scope() };
     for operations in taken.response_headers() {
         operations.apply_to_response(&mut record.x, scope);
     }

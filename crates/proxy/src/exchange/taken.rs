@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::Origin;
+use http::request;
 use plan::{Action, HeaderOps, HeaderScope, HttpManager, RouteMatch};
 
 /// The route a request has taken.
@@ -20,7 +21,7 @@ impl<'a> Taken<'a> {
     /// What header values may speak of.
     pub(crate) fn scope(&self) -> HeaderScope<'a> {
         let cluster = self.found.target.map_or("", |target| &target.cluster);
-        HeaderScope { route: &self.found.route.name, cluster, upstream: None }
+        HeaderScope { route: &self.found.route.name, cluster, upstream: None, is_reply: false }
     }
 
     /// Changes to the request's headers, in the order in which they apply.
@@ -44,6 +45,14 @@ impl<'a> Taken<'a> {
         match own {
             Some(own) => Some(own).filter(|own| !own.is_zero()),
             None => manager.stream_idle_timeout,
+        }
+    }
+
+    /// How long the stream of this request may last at most.
+    pub(crate) fn longest(&self, manager: &HttpManager, request: &request::Parts) -> Option<Duration> {
+        match &self.found.route.action {
+            Action::Forward(forward) if !forward.leaves_duration_to_manager(request) => forward.max_duration,
+            _ => manager.max_stream_duration,
         }
     }
 

@@ -101,6 +101,17 @@ async fn an_endpoint_that_fails_in_a_row_is_left_out() {
     while bad.requests().len() < 3 {
         get(bed.address(), "/").await;
     }
+    let admin = ejected(&bed).await;
+    for _ in 0..6 {
+        assert_eq!(get(bed.address(), "/").await.text(), "good");
+    }
+    let stats = get(admin, "/stats?filter=outlier").await;
+    assert!(stats.text().contains("cluster.c.outlier_detection.ejections_active: 1"), "{}", stats.text());
+    assert!(stats.text().contains("ejections_enforced_consecutive_5xx: 1"), "{}", stats.text());
+}
+
+/// Waits until an endpoint is out; the admin address.
+async fn ejected(bed: &Bed) -> SocketAddr {
     let admin = bed.machine.admin()[0];
     let mut tries = 0;
     while !get(admin, "/clusters").await.text().contains("/failed_outlier_check") {
@@ -108,12 +119,79 @@ async fn an_endpoint_that_fails_in_a_row_is_left_out() {
         assert!(tries < 1000, "the endpoint is never ejected");
         tokio::task::yield_now().await;
     }
+    admin
+}
+
+/// Three answers of 429 in a row, and nothing else, take an endpoint out.
+fn only_429() -> Value {
+    let matcher = json!({ "http_response_headers_match": { "headers": [
+        { "name": ":status", "string_match": { "exact": "429" } },
+    ] } });
+    json!({
+        "outlier_detection": {
+            "consecutive_5xx": 3, "interval": "0.05s", "base_ejection_time": "600s",
+            "max_ejection_time": "600s", "max_ejection_percent": 100,
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": { "http_protocol_options": {} },
+                "outlier_detection": { "error_matcher": matcher },
+            },
+        },
+        "common_lb_config": { "healthy_panic_threshold": { "value": 0 } },
+        "lb_policy": "ROUND_ROBIN",
+    })
+}
+
+#[tokio::test]
+async fn an_endpoint_is_left_out_for_the_statuses_that_are_named_and_no_others() {
+    let answering = |status: StatusCode| {
+        Backend::start(move |_| {
+            let mut response = Response::new(Full::new(Bytes::from(status.as_str().to_owned())));
+            *response.status_mut() = status;
+            response
+        })
+    };
+    let busy = answering(StatusCode::TOO_MANY_REQUESTS).await;
+    let broken = answering(StatusCode::SERVICE_UNAVAILABLE).await;
+    let mut bed = Bed::start().await;
+    serve(&mut bed, with(&[busy.address, broken.address], only_429()), json!({})).await;
+
+    while busy.requests().len() < 3 {
+        get(bed.address(), "/").await;
+    }
+    let admin = ejected(&bed).await;
+
     for _ in 0..6 {
-        assert_eq!(get(bed.address(), "/").await.text(), "good");
+        assert_eq!(get(bed.address(), "/").await.text(), "503");
     }
     let stats = get(admin, "/stats?filter=outlier").await;
     assert!(stats.text().contains("cluster.c.outlier_detection.ejections_active: 1"), "{}", stats.text());
-    assert!(stats.text().contains("ejections_enforced_consecutive_5xx: 1"), "{}", stats.text());
+}
+
+#[tokio::test]
+async fn a_grpc_call_is_judged_by_how_it_says_it_ended() {
+    let bad = Backend::start(|_| {
+        let mut response = Response::new(Full::default());
+        response.headers_mut().insert("grpc-status", "14".parse().unwrap());
+        response
+    })
+    .await;
+    let good = Backend::named("good").await;
+    let mut bed = Bed::start().await;
+    serve(&mut bed, with(&[bad.address, good.address], only_429()), json!({})).await;
+    let address = bed.address();
+    let call = async || get_with(address, "content-type", "application/grpc").await;
+
+    while bad.requests().len() < 3 {
+        call().await;
+    }
+    ejected(&bed).await;
+
+    for _ in 0..6 {
+        assert_eq!(call().await.text(), "good");
+    }
 }
 
 #[tokio::test]
@@ -194,6 +272,32 @@ async fn retries_beyond_their_budget_are_not_made() {
 
     assert_eq!(bad.requests().len(), 1);
     assert!(bed.log_lines(1).await[0].contains(" UO "));
+}
+
+#[tokio::test]
+async fn a_budget_with_an_interval_counts_requests_that_are_over() {
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let backend = Backend::start(move |_| {
+        let mut response = Response::new(Full::new(Bytes::from_static(b"hello")));
+        if count.fetch_add(1, Ordering::SeqCst) < 2 {
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        response
+    })
+    .await;
+    let mut bed = Bed::start().await;
+    // Half of the requests of the last hour: one has none left, two have one.
+    let budget = json!({
+        "budget_percent": { "value": 50 }, "min_retry_concurrency": 0, "budget_interval": "3600s",
+    });
+    let limits = json!({ "circuit_breakers": { "thresholds": [{ "retry_budget": budget }] } });
+    let retry = json!({ "retry_policy": { "retry_on": "5xx", "num_retries": 3 } });
+    serve(&mut bed, with(&[backend.address], limits), retry).await;
+
+    let statuses = [get(bed.address(), "/").await.status, get(bed.address(), "/").await.status];
+
+    assert_eq!(statuses, [StatusCode::SERVICE_UNAVAILABLE, StatusCode::OK]);
+    assert_eq!(backend.requests().len(), 3);
 }
 
 #[tokio::test]

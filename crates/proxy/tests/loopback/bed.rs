@@ -29,15 +29,20 @@ impl Bed {
 
     /// Starts one that is to follow a control plane.
     pub(crate) async fn following(discovery: SocketAddr) -> Self {
-        Self::with("sidecar", discovery).await
+        Self::with("sidecar", discovery, Vec::new()).await
+    }
+
+    /// Starts one that asks a name server.
+    pub(crate) async fn asking(dns: SocketAddr) -> Self {
+        Self::with("sidecar", ANY.parse().unwrap(), vec![dns]).await
     }
 
     /// Starts one as a sidecar or a router.
     pub(crate) async fn of_kind(kind: &str) -> Self {
-        Self::with(kind, ANY.parse().unwrap()).await
+        Self::with(kind, ANY.parse().unwrap(), Vec::new()).await
     }
 
-    async fn with(kind: &str, discovery: SocketAddr) -> Self {
+    async fn with(kind: &str, discovery: SocketAddr, dns: Vec<SocketAddr>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("access.log");
         let any: SocketAddr = ANY.parse().unwrap();
@@ -51,7 +56,7 @@ impl Bed {
             metrics: any,
             access_log: Some(log.clone()),
             concurrency: Some(1),
-            dns: Vec::new(),
+            dns,
         };
         let (machine, control) = Machine::start(bootstrap).await.unwrap();
         Self { machine, control, log, _folder: folder }
@@ -158,18 +163,23 @@ pub(crate) fn manager(more: Value) -> Value {
         "rds": { "route_config_name": "routes", "config_source": { "ads": {} } },
         "server_name": "istio-envoy",
         "http_filters": [fault(), router()],
-        "access_log": [{
-            "name": "envoy.access_loggers.file",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
-                "path": "/dev/stdout",
-            },
-        }],
+        "access_log": log(),
     });
     for (name, value) in more.as_object().unwrap() {
         manager[name] = value.clone();
     }
     manager
+}
+
+/// What writes lines to the access log.
+pub(crate) fn log() -> Value {
+    json!([{
+        "name": "envoy.access_loggers.file",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+            "path": "/dev/stdout",
+        },
+    }])
 }
 
 /// The fault filter, which routes configure.

@@ -59,12 +59,23 @@ pub(crate) async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> 
 
 /// Sends one request by HTTP/2 over a connection of its own.
 pub(crate) async fn send_http2(address: SocketAddr, request: Request<Full<Bytes>>) -> Answer {
+    try_http2(address, request).await.expect("an answer")
+}
+
+/// The same where the stream may be reset.
+pub(crate) async fn try_http2(
+    address: SocketAddr,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, hyper::Error> {
     let exchange = async {
         let stream = TcpStream::connect(address).await.unwrap();
         let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
         let (mut sender, driver) = handshake.await.unwrap();
         let driver = tokio::spawn(driver);
-        let answer = answer(sender.send_request(request).await.unwrap()).await;
+        let answer = match sender.send_request(request).await {
+            Ok(response) => Ok(answer(response).await),
+            Err(error) => Err(error),
+        };
         drop(sender);
         let _ = driver.await;
         answer

@@ -9,7 +9,7 @@ use xds::TypeUrl;
 
 use crate::backend::{Backend, Raw};
 use crate::bed::{Bed, listener, manager, to};
-use crate::client::raw;
+use crate::client::{raw, request, send_http2, try_http2};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -221,4 +221,36 @@ async fn an_answer_that_breaks_the_rules_never_reaches_the_client() {
         let answer = raw(bed.address(), b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
         assert!(answer.starts_with("HTTP/1.1 502 "), "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn a_header_with_an_underscore_is_refused_or_left_out_where_it_may_not_be() {
+    let backend = Backend::named("ok").await;
+    let mut bed = Bed::start().await;
+    bed.serve(&[("c", &[backend.address])], json!([to("/", "c", json!({}))])).await;
+    let underscored = || request("/").header("x_user", "me").body(Full::default()).unwrap();
+    let plain = b"GET / HTTP/1.1\r\nhost: a\r\nx_user: me\r\nconnection: close\r\n\r\n";
+    let mut acted = async |action: &str| {
+        let common = json!({ "headers_with_underscores_action": action });
+        let manager = manager(json!({ "common_http_protocol_options": common }));
+        bed.apply(TypeUrl::Listener, &[listener("web", manager)]).await;
+        bed.address()
+    };
+
+    let address = acted("REJECT_REQUEST").await;
+    let answer = raw(address, plain).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.contains("x-weft-reason: DPE http1.unexpected_underscore\r\n"), "{answer}");
+    assert!(try_http2(address, underscored()).await.is_err(), "the stream is reset");
+    assert!(backend.requests().is_empty());
+
+    let address = acted("DROP_HEADER").await;
+    assert!(raw(address, plain).await.starts_with("HTTP/1.1 200 "));
+    assert_eq!(send_http2(address, underscored()).await.text(), "ok");
+    let seen = backend.requests();
+    assert!(seen.len() == 2 && seen.iter().all(|seen| !seen.head.headers.contains_key("x_user")));
+
+    let address = acted("ALLOW").await;
+    assert_eq!(send_http2(address, underscored()).await.text(), "ok");
+    assert_eq!(backend.requests()[2].head.headers["x_user"], "me");
 }

@@ -115,6 +115,25 @@ async fn a_websocket_is_relayed_where_it_is_allowed() {
 }
 
 #[tokio::test]
+async fn what_was_upgraded_ends_when_the_time_of_its_stream_is_over() {
+    let answer = b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
+    let backend = Raw::start(answer).await;
+    let mut bed = Bed::start().await;
+    bed.serve(&[("c", &[backend.address])], json!([to("/", "c", json!({ "timeout": "0s" }))])).await;
+    let time = json!({
+        "common_http_protocol_options": { "max_stream_duration": "0.1s" },
+        "upgrade_configs": [{ "upgrade_type": "websocket" }],
+    });
+    bed.apply(TypeUrl::Listener, &[listener("web", manager(time))]).await;
+
+    let asked = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    let seen = raw(bed.address(), asked).await;
+
+    assert!(seen.starts_with("HTTP/1.1 101 "), "{seen}");
+    assert!(bed.log_lines(1).await[0].contains(" 101 - max_duration_timeout "));
+}
+
+#[tokio::test]
 async fn an_upgrade_nobody_allowed_is_forbidden() {
     let backend = Backend::named("one").await;
     let mut bed = Bed::start().await;

@@ -1,12 +1,13 @@
 //! Connections whose bytes are forwarded.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use http_body_util::Full;
-use net::proxy_protocol::{self, Version};
+use net::proxy_protocol::{self, Header, Version};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use testkit::Dns;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use xds::TypeUrl;
 
@@ -15,7 +16,8 @@ use crate::bed::{Bed, cluster, listener, manager, route_configuration, to};
 use crate::client::{PATIENCE, get, over, raw, request};
 use crate::pki::{Authority, downstream, tls_inspector, upstream};
 
-fn proxy(cluster: &str, more: Value) -> Value {
+/// Forwards the bytes of connections to a cluster; `more` overrides or adds fields.
+pub(crate) fn proxy(cluster: &str, more: Value) -> Value {
     let mut proxy = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
         "stat_prefix": cluster,
@@ -28,7 +30,7 @@ fn proxy(cluster: &str, more: Value) -> Value {
 }
 
 /// A server that says hello first and then repeats what it hears until the client has ended.
-async fn parrot() -> SocketAddr {
+pub(crate) async fn parrot() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -45,7 +47,7 @@ async fn parrot() -> SocketAddr {
 }
 
 /// Everything that comes back for these bytes, after which nothing more is sent.
-async fn talk(mut stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin, bytes: &[u8]) -> String {
+pub(crate) async fn talk(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> String {
     let talking = async {
         stream.write_all(bytes).await.unwrap();
         stream.shutdown().await.unwrap();
@@ -56,7 +58,7 @@ async fn talk(mut stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Un
     tokio::time::timeout(PATIENCE, talking).await.unwrap()
 }
 
-async fn to_proxy(bed: &Bed) -> TcpStream {
+pub(crate) async fn to_proxy(bed: &Bed) -> TcpStream {
     TcpStream::connect(bed.address()).await.unwrap()
 }
 
@@ -68,6 +70,46 @@ async fn a_server_may_speak_first_and_last() {
     bed.apply(TypeUrl::Listener, &[listener("tcp", proxy("a", json!({})))]).await;
 
     assert_eq!(talk(to_proxy(&bed).await, b"polly").await, "hello polly");
+}
+
+#[tokio::test]
+async fn a_server_speaks_first_unless_the_client_is_listened_to_and_then_after_a_while() {
+    let parrot = parrot().await;
+    let mut bed = Bed::start().await;
+    bed.apply(TypeUrl::Cluster, &[cluster("a", &[parrot])]).await;
+    let http = json!({ "name": "http", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.listener.http_inspector.v3.HttpInspector",
+    } });
+    let mut listens = listener("tcp", proxy("a", json!({})));
+    listens["listener_filters"] = json!([tls_inspector(), http]);
+    listens["listener_filters_timeout"] = "0s".into();
+    listens["continue_on_listener_filters_timeout"] = true.into();
+    let hears = async |bed: &Bed| {
+        let mut hello = [0; 6];
+        let mut stream = to_proxy(bed).await;
+        tokio::time::timeout(PATIENCE, stream.read_exact(&mut hello)).await.unwrap().unwrap();
+        hello
+    };
+
+    // No chain asks what is spoken, as of a port that is declared: nobody waits.
+    bed.apply(TypeUrl::Listener, &[listens.clone()]).await;
+    assert_eq!(&hears(&bed).await, b"hello ");
+
+    let web = json!({
+        "filter_chain_match": { "transport_protocol": "raw_buffer", "application_protocols": ["http/1.1", "h2c"] },
+        "filters": [{ "name": "web", "typed_config": manager(json!({
+            "rds": null,
+            "route_config": { "virtual_hosts": [] },
+        })) }],
+    });
+    listens["default_filter_chain"] = listens["filter_chains"][0].clone();
+    listens["filter_chains"] = json!([web]);
+    listens["listener_filters_timeout"] = "0.05s".into();
+    bed.apply(TypeUrl::Listener, &[listens]).await;
+    assert_eq!(&hears(&bed).await, b"hello ");
+    assert_eq!(talk(to_proxy(&bed).await, b"\0neither").await, "hello \0neither");
+    let answer = raw(bed.address(), b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
 }
 
 #[tokio::test]
@@ -126,6 +168,65 @@ async fn tls_ends_at_the_chain_or_passes_through_and_begins_at_the_cluster() {
     assert_eq!(inner.names(), ["one.passed.example", "inner"]);
 }
 
+/// What a TLS client that asks for a name gets from behind a proxy.
+async fn asks(bed: &Bed, authority: &Authority, name: &str) -> Result<String, String> {
+    let io = authority.client(None, &[]).connect(to_proxy(bed).await, Some(name), None).await;
+    let io = io.map_err(|error| error.to_string())?;
+    over(io, request("/").body(Full::default()).unwrap()).await.map(|answer| answer.text().to_owned())
+}
+
+#[tokio::test]
+async fn the_name_a_tls_client_asks_for_is_resolved_where_it_is_asked_to_be() {
+    let authority = Authority::new();
+    let inner = Backend::secured(authority.server(&authority.host("one.wild.example"), false, &[]), |_| {
+        http::Response::new(Full::new("inner".into()))
+    })
+    .await;
+    let names = [("one.wild.example".to_owned(), vec![Ipv4Addr::LOCALHOST])];
+    let dns = Dns::start(names.into()).unwrap();
+    let mut bed = Bed::asking(dns.address()).await;
+    let mut dynamic = json!({
+        "name": "dynamic",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "cluster_type": { "name": "dynamic", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig",
+            "dns_cache_config": { "name": "cache" },
+        } },
+    });
+    let mut forwards = listener("tcp", json!({}));
+    forwards["listener_filters"] = json!([tls_inspector()]);
+    let resolves = json!({ "name": "by-name", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig",
+        "dns_cache_config": { "name": "cache" },
+        "port_value": inner.address.port(),
+    } });
+    let last = json!({
+        "name": "tcp",
+        "typed_config": proxy("dynamic", json!({ "access_log": crate::bed::log() })),
+    });
+    forwards["filter_chains"][0]["filters"] = json!([resolves, last]);
+    bed.apply(TypeUrl::Cluster, &[dynamic.clone()]).await;
+    bed.apply(TypeUrl::Listener, &[forwards.clone()]).await;
+
+    assert_eq!(asks(&bed, &authority, "one.wild.example").await.as_deref(), Ok("inner"));
+    assert!(asks(&bed, &authority, "two.wild.example").await.is_err(), "nobody knows the name");
+    assert_eq!(talk(to_proxy(&bed).await, b"no greeting").await, "");
+    dynamic["cluster_type"]["typed_config"]["dns_cache_config"]["dns_lookup_family"] = "V6_ONLY".into();
+    bed.apply(TypeUrl::Cluster, &[dynamic]).await;
+    assert!(asks(&bed, &authority, "one.wild.example").await.is_err(), "its address is one of IPv4");
+    // Without the filter the cluster knows of nobody.
+    forwards["filter_chains"][0]["filters"] = json!([last]);
+    bed.apply(TypeUrl::Listener, &[forwards]).await;
+    assert!(asks(&bed, &authority, "one.wild.example").await.is_err());
+
+    let lines = bed.log_lines(5).await;
+    let failed: Vec<bool> = lines.iter().map(|line| line.contains(" 0 UH ")).collect();
+    assert_eq!(failed, [false, true, true, true, true], "{lines:#?}");
+    assert_eq!(inner.names(), ["one.wild.example"]);
+    let stats = get(bed.machine.admin()[0], "/stats?filter=none_healthy").await;
+    assert!(stats.text().contains("cluster.dynamic.upstream_cx_none_healthy: 4\n"), "{}", stats.text());
+}
+
 #[tokio::test]
 async fn a_proxy_header_tells_who_the_client_is_and_is_told_on() {
     let heard = Raw::start(b"").await;
@@ -140,7 +241,9 @@ async fn a_proxy_header_tells_who_the_client_is_and_is_told_on() {
     bed.apply(TypeUrl::Listener, &[web]).await;
     bed.apply(TypeUrl::Route, &[route_configuration(json!([to("/", "a", json!({}))]))]).await;
     let (from, to): (SocketAddr, SocketAddr) = ("9.8.7.6:5".parse().unwrap(), "10.0.0.1:80".parse().unwrap());
-    let with = |version, rest: &[u8]| [&proxy_protocol::write(version, from, to)[..], rest].concat();
+    let with = |version, rest: &[u8]| {
+        [&proxy_protocol::write(Header { version, ends: Some((from, to)) })[..], rest].concat()
+    };
     let get = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
 
     for version in [Version::V1, Version::V2] {
@@ -165,46 +268,55 @@ async fn a_proxy_header_tells_who_the_client_is_and_is_told_on() {
     assert_eq!(heard.bytes(), [with(Version::V2, b"polly")]);
 }
 
+#[tokio::test]
+async fn each_client_of_http_is_told_on_in_the_version_asked_for() {
+    let (from, to_) = (["9.8.7.6:5", "9.8.7.7:5"], "10.0.0.1:80".parse().unwrap());
+    let from = from.map(|from| from.parse::<SocketAddr>().unwrap());
+    for version in [Version::V1, Version::V2] {
+        let heard = Raw::start(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+        let mut bed = Bed::start().await;
+        let mut telling = cluster("telling", &[heard.address]);
+        let written = if matches!(version, Version::V1) { "V1" } else { "V2" };
+        telling["transport_socket"] = json!({ "name": "proxy", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
+            "config": { "version": written },
+            "transport_socket": { "name": "envoy.transport_sockets.raw_buffer" },
+        } });
+        let mut web = listener("web", manager(json!({})));
+        web["listener_filters"] = json!([{ "name": "proxy_protocol", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
+        } }]);
+        bed.apply(TypeUrl::Cluster, &[telling]).await;
+        bed.apply(TypeUrl::Listener, &[web]).await;
+        bed.apply(TypeUrl::Route, &[route_configuration(json!([to("/", "telling", json!({}))]))]).await;
+
+        for from in from {
+            let head = proxy_protocol::write(Header { version: Version::V1, ends: Some((from, to_)) });
+            let get = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+            let answer = raw(bed.address(), &[&head[..], get].concat()).await;
+            assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+        }
+
+        let connections = heard.bytes();
+        let told = from.map(|from| {
+            [&proxy_protocol::write(Header { version, ends: Some((from, to_)) })[..], b"GET / "].concat()
+        });
+        assert_eq!(connections.len(), told.len(), "no client goes by another's connection");
+        let all = connections.iter().zip(&told).all(|(bytes, told)| bytes.starts_with(told));
+        assert!(all, "{connections:?}");
+    }
+}
+
 async fn raw_and_end(address: SocketAddr, bytes: &[u8]) {
     let stream = TcpStream::connect(address).await.unwrap();
     talk(stream, bytes).await;
 }
 
 #[tokio::test]
-async fn bytes_travel_inside_of_a_connect() {
-    let tunnel = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = tunnel.local_addr().unwrap();
-    let asked = tokio::spawn(async move {
-        let (mut socket, _) = tunnel.accept().await.unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(socket.read_u8().await.unwrap());
-        }
-        socket.write_all(b"HTTP/1.1 200 OK\r\n\r\nfrom inside").await.unwrap();
-        let mut heard = Vec::new();
-        socket.read_to_end(&mut heard).await.unwrap();
-        (String::from_utf8(head).unwrap(), heard)
-    });
-    let mut bed = Bed::start().await;
-    let config = json!({ "tunneling_config": { "hostname": "target.example:443" } });
-    bed.apply(TypeUrl::Cluster, &[cluster("a", &[address])]).await;
-    bed.apply(TypeUrl::Listener, &[listener("tcp", proxy("a", config))]).await;
-
-    assert_eq!(talk(to_proxy(&bed).await, b"to inside").await, "from inside");
-
-    let (head, heard) = asked.await.unwrap();
-    assert!(head.starts_with("CONNECT target.example:443 HTTP/1.1\r\n"), "{head}");
-    assert_eq!(heard, b"to inside");
-}
-
-#[tokio::test]
 async fn the_end_of_the_drain_time_ends_relays_and_enters_them() {
     let silent = Raw::start(b"").await;
     let mut bed = Bed::start().await;
-    let log = json!({ "access_log": [{ "name": "file", "typed_config": {
-        "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
-        "path": "/dev/stdout",
-    } }] });
+    let log = json!({ "access_log": crate::bed::log() });
     bed.apply(TypeUrl::Cluster, &[cluster("a", &[silent.address])]).await;
     bed.apply(TypeUrl::Listener, &[listener("tcp", proxy("a", log))]).await;
     let mut client = to_proxy(&bed).await;
@@ -216,7 +328,51 @@ async fn the_end_of_the_drain_time_ends_relays_and_enters_them() {
     let lines = bed.drain(Duration::from_millis(20)).await;
 
     assert_eq!(client.read(&mut [0; 8]).await.unwrap_or(0), 0);
-    assert_eq!(lines.len(), 1);
+    assert!(lines.len() == 1 && lines[0].contains(" \"-\" 5 0 "), "{lines:?}");
+}
+
+#[tokio::test]
+async fn relays_go_on_while_draining_and_are_counted_as_they_end() {
+    let silent = Raw::start(b"").await;
+    let mut bed = Bed::start().await;
+    let log = json!({ "access_log": crate::bed::log() });
+    bed.apply(TypeUrl::Cluster, &[cluster("a", &[silent.address])]).await;
+    bed.apply(TypeUrl::Listener, &[listener("tcp", proxy("a", log))]).await;
+    let [admin, ..] = bed.machine.admin();
+    let (mut first, mut second) = (to_proxy(&bed).await, to_proxy(&bed).await);
+    let come = async |bytes: usize| {
+        while silent.bytes().concat().len() != bytes {
+            tokio::task::yield_now().await;
+        }
+    };
+    first.write_all(b"polly").await.unwrap();
+    second.write_all(b"parrot").await.unwrap();
+    come(11).await;
+    let counted = async |name: &str, value: &str| {
+        let stats = get(admin, "/stats/prometheus").await;
+        let lines = stats.text().lines().filter(|line| line.starts_with(name));
+        lines.filter(|line| line.ends_with(value)).count() == 1
+    };
+
+    let talking = async {
+        while !get(admin, "/server_info").await.text().contains("DRAINING") {
+            tokio::task::yield_now().await;
+        }
+        second.write_all(b"!").await.unwrap();
+        come(12).await;
+        first.shutdown().await.unwrap();
+        assert_eq!(first.read(&mut [0; 8]).await.unwrap(), 0);
+        while !counted("istio_tcp_connections_closed_total{", " 1").await {
+            tokio::task::yield_now().await;
+        }
+        assert!(counted("istio_tcp_connections_opened_total{", " 2").await);
+        assert!(counted("istio_tcp_received_bytes_total{", " 5").await, "the other has not reported");
+        drop(second);
+    };
+    let draining = async { tokio::join!(bed.drain(PATIENCE), talking) };
+    let (lines, ()) = tokio::time::timeout(PATIENCE, draining).await.expect("the last relay ends the drain");
+
+    assert_eq!(lines.len(), 2, "{lines:?}");
 }
 
 #[tokio::test]

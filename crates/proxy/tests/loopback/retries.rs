@@ -9,7 +9,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 
 use crate::backend::{Backend, Raw};
-use crate::bed::{Bed, route_configuration, to};
+use crate::bed::{Bed, listener, manager, route_configuration, to};
 use crate::client::{get, request, send};
 use xds::TypeUrl;
 
@@ -129,6 +129,49 @@ async fn a_silent_upstream_ends_in_504() {
     assert_eq!(whole.header("x-weft-reason"), "UT response_timeout");
     assert_eq!(each.header("x-weft-reason"), "UT upstream_per_try_timeout");
     assert_eq!(silent.bytes().len(), 3);
+}
+
+#[tokio::test]
+async fn a_stream_has_the_managers_time_where_its_route_says_nothing_of_it() {
+    let silent = Raw::start(b"").await;
+    let mut bed = Bed::start().await;
+    let own = json!({ "max_stream_duration": { "max_stream_duration": "0.05s" } });
+    let routes = json!([to("/own", "c", own), to("/", "c", json!({ "timeout": "0s" }))]);
+    bed.serve(&[("c", &[silent.address])], routes).await;
+    let time = json!({ "common_http_protocol_options": { "max_stream_duration": "0.1s" } });
+    bed.apply(TypeUrl::Listener, &[listener("web", manager(time))]).await;
+
+    let (common, own) = (get(bed.address(), "/").await, get(bed.address(), "/own").await);
+
+    assert_eq!((common.status.as_u16(), common.text()), (504, "downstream duration timeout"));
+    assert_eq!(common.header("x-weft-reason"), "- max_duration_timeout");
+    assert_eq!(own.header("x-weft-reason"), "UT response_timeout");
+}
+
+#[tokio::test]
+async fn an_attempt_that_goes_silent_is_given_up() {
+    let silent = Raw::start(b"").await;
+    let idle = |more: Value| {
+        let mut policy = json!({ "retry_on": "5xx", "num_retries": 1, "per_try_idle_timeout": "0.05s" });
+        more.as_object().unwrap().iter().for_each(|(name, value)| policy[name] = value.clone());
+        json!([to("/", "c", json!({ "timeout": "0s", "retry_policy": policy }))])
+    };
+    let mut bed = Bed::start().await;
+    bed.serve(&[("c", &[silent.address])], idle(json!({}))).await;
+
+    let answer = get(bed.address(), "/").await;
+
+    assert_eq!((answer.status.as_u16(), answer.text()), (504, "upstream request timeout"));
+    assert_eq!(silent.bytes().len(), 2, "a silent attempt is one to retry");
+    let line = bed.log_lines(1).await.remove(0);
+    assert!(line.contains(" 504 UT,URX upstream_per_try_idle_timeout "), "{line}");
+    let stats = get(bed.machine.admin()[0], "/stats?filter=per_try").await;
+    assert!(stats.text().contains("cluster.c.upstream_rq_per_try_idle_timeout: 2\n"), "{}", stats.text());
+
+    // An answer that goes on is not silent, however long it takes.
+    let going_on = Backend::named("slow").await;
+    bed.serve(&[("c", &[going_on.address])], idle(json!({ "per_try_idle_timeout": "10s" }))).await;
+    assert_eq!(get(bed.address(), "/").await.text(), "slow");
 }
 
 #[tokio::test]

@@ -2,10 +2,12 @@
 
 use http_body_util::Full;
 use serde_json::json;
+use tokio::net::TcpSocket;
+use xds::TypeUrl;
 
 use crate::backend::Backend;
-use crate::bed::{Bed, to};
-use crate::client::{get, request, send};
+use crate::bed::{Bed, listener, manager, to};
+use crate::client::{get, over, request, send};
 
 #[tokio::test]
 async fn the_first_route_that_matches_takes_a_request() {
@@ -57,6 +59,31 @@ async fn headers_of_one_hop_stay_behind_and_a_request_id_stays() {
     for gone in ["connection", "keep-alive", "proxy-connection", "te"] {
         assert!(!headers.contains_key(gone), "{gone}");
     }
+}
+
+#[tokio::test]
+async fn a_client_on_loopback_is_told_by_the_address_of_its_machine() {
+    let backend = Backend::named("one").await;
+    let mut bed = Bed::start().await;
+    bed.serve(&[("one", &[backend.address])], json!([to("/", "one", json!({}))])).await;
+    bed.apply(TypeUrl::Listener, &[listener("web", manager(json!({ "use_remote_address": true })))]).await;
+    let machine = net::interface::address(false);
+
+    for from in ["127.0.0.1:0", "127.0.0.2:0"] {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(from.parse().unwrap()).unwrap();
+        let client = net::Io::from(socket.connect(bed.address()).await.unwrap());
+        over(client, request("/").header("x-forwarded-for", "9.9.9.9").body(Full::default()).unwrap())
+            .await
+            .unwrap();
+    }
+
+    let told = |header: &str| -> Vec<String> {
+        let requests = backend.requests();
+        requests.iter().map(|seen| seen.head.headers[header].to_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(told("x-forwarded-for"), [format!("9.9.9.9,{machine}"), "9.9.9.9,127.0.0.2".to_owned()]);
+    assert_eq!(told("x-envoy-external-address"), ["127.0.0.1", "127.0.0.2"]);
 }
 
 #[tokio::test]

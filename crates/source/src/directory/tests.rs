@@ -293,6 +293,19 @@ async fn an_object_that_says_the_same_touches_no_file() {
 }
 
 #[tokio::test]
+async fn an_object_that_is_replaced_brings_its_own_comments() {
+    let scene = Scene::open(&[("mine.yaml", &format!("# a comment\n{}", service("a", 1)))]).await;
+    let text = format!("# another comment\n{}", service("a", 1));
+
+    for verb in [Verb::Configured, Verb::Unchanged] {
+        let written = scene.directory.write(vec![Edit::Replace(resource(&text))]).await.written;
+
+        assert_eq!(written[0].as_ref().unwrap().verb, verb);
+        assert_eq!(fs::read_to_string(scene.path("mine.yaml")).unwrap(), text);
+    }
+}
+
+#[tokio::test]
 async fn an_object_refused_where_it_stands_is_mended_there() {
     let mut scene = Scene::open(&[("mine.yaml", &service("a", 1).replace("port: 1", "port: one"))]).await;
 

@@ -35,7 +35,7 @@ fn a_link_stays_a_link_and_permissions_stay() {
     fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
     symlink("real", &link).unwrap();
 
-    Store::new(dir.path().to_owned()).put(&service("a", 2), None, Some(&link)).unwrap();
+    Store::new(dir.path().to_owned()).put(&service("a", 2), Some(&link), false).unwrap();
 
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert!(fs::read_to_string(&real).unwrap().contains("port: 2"));
@@ -46,7 +46,7 @@ fn a_link_stays_a_link_and_permissions_stay() {
 fn a_write_leaves_no_other_file_behind() {
     let dir = tempdir().unwrap();
 
-    Store::new(dir.path().to_owned()).put(&service("a", 1), None, None).unwrap();
+    Store::new(dir.path().to_owned()).put(&service("a", 1), None, false).unwrap();
 
     let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["service-a.yaml"]);
@@ -58,7 +58,7 @@ fn a_file_of_the_same_name_with_something_else_in_it_is_added_to() {
     let path = dir.path().join("service-a.yaml");
     fs::write(&path, service("b", 2).text()).unwrap();
 
-    Store::new(dir.path().to_owned()).put(&service("a", 1), None, None).unwrap();
+    Store::new(dir.path().to_owned()).put(&service("a", 1), None, false).unwrap();
 
     let parsed = api::parse("both", &fs::read(&path).unwrap());
     let names: Vec<_> = parsed.resources.iter().map(|r| r.meta().name.to_string()).collect();

@@ -2,9 +2,9 @@
 
 mod time;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use base::Address;
 use http::{HeaderMap, HeaderName, Version};
 
 use super::FormatError;
@@ -50,11 +50,11 @@ enum Header {
 /// What an operator says about an account.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Value<'a> {
-    Address(SocketAddr),
+    Address(&'a Address),
     Flags(Flags),
     /// Bytes from outside: to be escaped.
     Foreign(&'a [u8]),
-    Ip(SocketAddr),
+    Ip(&'a Address),
     Nothing,
     Number(u64),
     /// A word of ours: printable, without quotes.
@@ -82,16 +82,19 @@ impl<'a> Value<'a> {
         text.map_or(Self::Nothing, Self::Token)
     }
 
-    fn address(address: Option<SocketAddr>) -> Self {
+    fn address(address: Option<&'a Address>) -> Self {
         address.map_or(Self::Nothing, Self::Address)
     }
 
-    fn ip(address: Option<SocketAddr>) -> Self {
+    fn ip(address: Option<&'a Address>) -> Self {
         address.map_or(Self::Nothing, Self::Ip)
     }
 
-    fn port(address: Option<SocketAddr>) -> Self {
-        address.map_or(Self::Nothing, |address| Self::Number(address.port().into()))
+    /// A Unix socket has no port, which is not the same as there being no connection.
+    fn port(address: Option<&'a Address>) -> Self {
+        let port =
+            |address: &Address| address.port().map_or(Self::Ours(""), |port| Self::Number(port.into()));
+        address.map_or(Self::Nothing, port)
     }
 
     fn millis(duration: Option<Duration>) -> Self {
@@ -111,7 +114,10 @@ impl<'a> Value<'a> {
             Self::Address(address) => text::address(address, out),
             Self::Flags(flags) => write_flags(flags, out),
             Self::Foreign(bytes) => text::escaped(bytes, out),
-            Self::Ip(address) => text::ip(address.ip(), out),
+            Self::Ip(address) => match address.ip() {
+                Some(ip) => text::ip(ip, out),
+                None => text::address(address, out),
+            },
             Self::Nothing => out.push(b'-'),
             Self::Number(number) => text::number(number, out),
             Self::Ours(word) => out.extend_from_slice(word.as_bytes()),

@@ -3,12 +3,17 @@
 
 use std::time::Duration;
 
+use base::Address;
 use http::{HeaderMap, HeaderValue, Version};
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
 use crate::account::Flags;
+
+fn at(text: &str) -> Option<&'static Address> {
+    Some(Box::leak(Box::new(text.parse().unwrap())))
+}
 
 fn account() -> Account<'static> {
     Account {
@@ -25,11 +30,11 @@ fn account() -> Account<'static> {
         code_details: Some("via_upstream"),
         bytes_sent: 295,
         attempts: 1,
-        upstream_host: "127.77.4.1:9080".parse().ok(),
+        upstream_host: at("127.77.4.1:9080"),
         upstream_cluster: Some("outbound|9080|v1|reviews.default.svc.cluster.local"),
-        upstream_local: "127.77.3.1:41022".parse().ok(),
-        downstream_local: "127.77.3.3:9080".parse().ok(),
-        downstream_remote: "127.77.3.2:50312".parse().ok(),
+        upstream_local: at("127.77.3.1:41022"),
+        downstream_local: at("127.77.3.3:9080"),
+        downstream_remote: at("127.77.3.2:50312"),
         route_name: Some("default"),
         origin: Some("VirtualService/default/reviews http[0].route[0]"),
         ..Account::default()
@@ -44,6 +49,21 @@ fn line(format: &Format, account: &Account<'_>) -> String {
     let mut out = Vec::new();
     format.write(account, &mut out);
     String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_unix_socket_is_written_as_its_path_and_has_no_port() {
+    let account = Account {
+        upstream_host: at("/run/app.sock"),
+        upstream_local: None,
+        downstream_local: at("@gateway"),
+        downstream_remote: at("@gateway"),
+        ..account()
+    };
+
+    let format = "%UPSTREAM_HOST% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% \
+                  %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% <%DOWNSTREAM_LOCAL_PORT%>";
+    assert_eq!(text(format, &account), "/run/app.sock - @gateway @gateway <>");
 }
 
 #[test]

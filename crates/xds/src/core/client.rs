@@ -3,6 +3,7 @@
 //! What is held outlives a stream, so that after a break only what differs is sent again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
 use proto::google::rpc::Status;
@@ -30,7 +31,7 @@ struct Held {
     /// Whether the stream has seen a request of this type.
     asked: bool,
     /// The names subscribed to on this stream.
-    names: BTreeSet<String>,
+    names: Arc<BTreeSet<String>>,
     /// The version in force of each resource. Empty where a newer one was refused: the server must send that again,
     /// but also say when the resource goes.
     versions: BTreeMap<String, String>,
@@ -54,15 +55,15 @@ impl Client {
     }
 
     /// Begins a stream: the requests that open it.
-    pub(crate) fn open(
+    pub(crate) fn open<W: Into<Arc<BTreeSet<String>>>>(
         &mut self,
-        wanted: impl Fn(TypeUrl) -> BTreeSet<String>,
+        wanted: impl Fn(TypeUrl) -> W,
     ) -> Vec<DeltaDiscoveryRequest> {
         self.introduced = false;
         self.heard = None;
         for held in self.types.values_mut() {
             held.asked = false;
-            held.names.clear();
+            held.names = Arc::default();
         }
         self.subscribe(wanted)
     }
@@ -104,10 +105,10 @@ impl Client {
 
     /// Answers the response heard last, with what of it was refused. Subscriptions that follow from it come first,
     /// so that a server which counts what is due never finds nothing in between.
-    pub(crate) fn answer(
+    pub(crate) fn answer<W: Into<Arc<BTreeSet<String>>>>(
         &mut self,
         rejects: Vec<Reject>,
-        wanted: impl Fn(TypeUrl) -> BTreeSet<String>,
+        wanted: impl Fn(TypeUrl) -> W,
     ) -> Vec<DeltaDiscoveryRequest> {
         let Some(mut heard) = self.heard.take() else { return self.subscribe(wanted) };
         heard.rejects.extend(rejects);
@@ -123,13 +124,13 @@ impl Client {
     }
 
     /// Asks for what is wanted and not subscribed to, and gives up what is not wanted any more.
-    pub(crate) fn subscribe(
+    pub(crate) fn subscribe<W: Into<Arc<BTreeSet<String>>>>(
         &mut self,
-        wanted: impl Fn(TypeUrl) -> BTreeSet<String>,
+        wanted: impl Fn(TypeUrl) -> W,
     ) -> Vec<DeltaDiscoveryRequest> {
         let mut requests = Vec::new();
         for (ty, held) in &mut self.types {
-            let wanted = if ty.is_wildcard() { BTreeSet::new() } else { wanted(*ty) };
+            let wanted = if ty.is_wildcard() { Arc::default() } else { wanted(*ty).into() };
             let Some(mut request) = held.subscribe(*ty, wanted) else { continue };
             if !self.introduced {
                 self.introduced = true;
@@ -142,7 +143,10 @@ impl Client {
 }
 
 impl Held {
-    fn subscribe(&mut self, ty: TypeUrl, wanted: BTreeSet<String>) -> Option<DeltaDiscoveryRequest> {
+    fn subscribe(&mut self, ty: TypeUrl, wanted: Arc<BTreeSet<String>>) -> Option<DeltaDiscoveryRequest> {
+        if self.asked && Arc::ptr_eq(&self.names, &wanted) {
+            return None;
+        }
         let subscribe: Vec<String> = wanted.difference(&self.names).cloned().collect();
         let unsubscribe: Vec<String> = self.names.difference(&wanted).cloned().collect();
         let first = !self.asked && (ty.is_wildcard() || !wanted.is_empty());

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use proto::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 
+use super::ledger::{Entry, Ledger, Library, Name, Told};
 use super::message::Response;
 use crate::{Feed, Served, TypeStatus, TypeUrl};
 
@@ -43,6 +44,7 @@ pub(crate) struct Session {
     settled: Option<u64>,
     /// Whether what waits for others has waited long enough.
     released: bool,
+    library: Library,
 }
 
 /// The state of one type.
@@ -50,10 +52,8 @@ pub(crate) struct Session {
 struct Subscription {
     /// Whether everything is subscribed to.
     wildcard: bool,
-    /// The names subscribed to one by one, shared with whoever shows them.
-    names: Arc<BTreeSet<Arc<str>>>,
-    /// The version of each resource the proxy was last told; `None` that there is none of that name.
-    told: BTreeMap<Arc<str>, Option<Arc<str>>>,
+    /// The names subscribed to one by one, and what the proxy was last told.
+    ledger: Ledger,
     /// Names to answer whether or not anything changed.
     due: BTreeSet<Arc<str>>,
     /// Names to compare with what was told.
@@ -87,8 +87,8 @@ struct Difference {
 }
 
 impl Session {
-    /// Begins a stream at a generation.
-    pub(crate) fn new(generation: u64) -> Session {
+    /// Begins a stream at a generation; what it has in common with others of a library it shares with them.
+    pub(crate) fn new(generation: u64, library: Library) -> Session {
         Session {
             subscriptions: BTreeMap::new(),
             strange: Vec::new(),
@@ -96,6 +96,7 @@ impl Session {
             generation,
             settled: None,
             released: false,
+            library,
         }
     }
 
@@ -117,7 +118,9 @@ impl Session {
             self.answer_stranger(request);
             return Ok(());
         };
-        let subscription = self.subscriptions.entry(ty).or_insert_with(|| Subscription::open(ty, request));
+        let library = &self.library;
+        let opened = || Subscription::open(ty, request, library);
+        let subscription = self.subscriptions.entry(ty).or_insert_with(opened);
         if let Some(answered) = subscription.take_answered(&request.response_nonce) {
             match &request.error_detail {
                 None => {
@@ -130,11 +133,14 @@ impl Session {
                 }
             }
         }
-        subscribe.iter().for_each(|name| subscription.subscribe(name));
-        unsubscribe.iter().for_each(|name| subscription.unsubscribe(name));
-        if subscription.names.len() > MAX_NAMES {
+        if subscribe.len() > MAX_NAMES {
             return Err(Unfit::ManyNames(ty));
         }
+        subscription.subscribe(subscribe, library);
+        if !subscribe.is_empty() && subscription.ledger.asked().count() > MAX_NAMES {
+            return Err(Unfit::ManyNames(ty));
+        }
+        subscription.unsubscribe(unsubscribe, library);
         Ok(())
     }
 
@@ -205,7 +211,7 @@ impl Session {
     pub(crate) fn status(&self) -> BTreeMap<TypeUrl, TypeStatus> {
         let status = |subscription: &Subscription| TypeStatus {
             is_wildcard: subscription.wildcard,
-            watched: subscription.names.clone(),
+            watched: subscription.ledger.clone(),
             ..subscription.status.clone()
         };
         self.subscriptions.iter().map(|(ty, subscription)| (*ty, status(subscription))).collect()
@@ -260,7 +266,7 @@ impl Session {
             subscription.defer(&mut difference);
         }
         let unanswered = std::mem::take(&mut subscription.unanswered);
-        subscription.tell(&difference);
+        subscription.tell(&difference, &self.library);
         if difference.added.is_empty() && difference.removed.is_empty() && !unanswered {
             return None;
         }
@@ -281,11 +287,10 @@ impl Session {
     /// Makes the endpoints of clusters being sent due: Envoy warms a changed cluster anew and waits for them,
     /// without asking again.
     fn warm(&mut self, clusters: &Difference) {
-        if let Some(endpoints) = self.subscriptions.get_mut(&TypeUrl::Endpoint) {
-            let names = clusters.added.iter().filter_map(|served| endpoints.names.get(&served.name));
-            let names: Vec<Arc<str>> = names.cloned().collect();
-            endpoints.due.extend(names);
-        }
+        let Some(endpoints) = self.subscriptions.get_mut(&TypeUrl::Endpoint) else { return };
+        let Subscription { ledger, due, .. } = endpoints;
+        let lines = clusters.added.iter().filter_map(|served| ledger.line(&served.name));
+        due.extend(lines.filter(|line| line.is_asked).map(|line| line.name.clone()));
     }
 
     fn next_nonce(&mut self) -> String {
@@ -297,45 +302,57 @@ impl Session {
 impl Subscription {
     /// Begins with the first request of a type: without names it means everything, and what the proxy brings from
     /// an earlier stream counts as told.
-    fn open(ty: TypeUrl, request: &DeltaDiscoveryRequest) -> Subscription {
+    fn open(ty: TypeUrl, request: &DeltaDiscoveryRequest, library: &Library) -> Subscription {
         let names: BTreeSet<&String> = request.resource_names_subscribe.iter().collect();
         let wildcard = ty.is_wildcard() && names.is_empty();
         let held = request.initial_resource_versions.iter();
         let held = held.filter(|(name, _)| ty.is_wildcard() || names.contains(name));
-        let told =
-            held.map(|(name, version)| (name.as_str().into(), Some(version.as_str().into()))).collect();
-        Subscription { wildcard, told, stale: true, unanswered: wildcard, ..Default::default() }
+        let told = held.map(|(name, version)| Entry {
+            name: Name::Own(name),
+            is_asked: false,
+            told: Told::version(version),
+        });
+        let ledger = library.blank().write(told.collect(), library);
+        Subscription { wildcard, ledger, stale: true, unanswered: wildcard, ..Default::default() }
     }
 
-    fn subscribe(&mut self, name: &str) {
-        if name == WILDCARD {
+    fn subscribe(&mut self, names: &[String], library: &Library) {
+        if names.iter().any(|name| name == WILDCARD) {
             self.wildcard = true;
             self.stale = true;
             self.unanswered = true;
-        } else {
-            // Even one subscribed to already: the proxy may have dropped it and changed its mind.
-            let name: Arc<str> = name.into();
-            Arc::make_mut(&mut self.names).insert(name.clone());
-            self.due.insert(name);
         }
+        let names = || names.iter().filter(|name| *name != WILDCARD);
+        let entries =
+            names().map(|name| Entry { name: Name::Own(name), is_asked: true, told: self.ledger.told(name) });
+        self.ledger = self.ledger.write(entries.collect(), library);
+        // Even those subscribed to already: the proxy may have dropped one and changed its mind.
+        let lines = names().filter_map(|name| self.ledger.line(name));
+        self.due.extend(lines.map(|line| line.name.clone()));
     }
 
-    fn unsubscribe(&mut self, name: &str) {
-        if name == WILDCARD {
+    fn unsubscribe(&mut self, names: &[String], library: &Library) {
+        if names.iter().any(|name| name == WILDCARD) {
             self.wildcard = false;
             self.unanswered = false;
-            self.told.retain(|name, _| self.names.contains(name));
-            self.due.retain(|name| self.names.contains(name));
-        } else if self.names.contains(name) {
-            Arc::make_mut(&mut self.names).remove(name);
+            let lines = self.ledger.lines().iter().filter(|line| !line.is_asked);
+            let blank = |name| Entry { name: Name::Shared(name), is_asked: false, told: Told::Nothing };
+            self.ledger = self.ledger.write(lines.map(|line| blank(&line.name)).collect(), library);
+            self.due.retain(|name| self.ledger.has_asked(name));
+        }
+        let lines = names.iter().filter_map(|name| self.ledger.line(name)).filter(|line| line.is_asked);
+        let mut entries = Vec::new();
+        for line in lines {
             if self.wildcard {
                 // Everything still includes it, or must be seen not to.
-                self.due.insert(name.into());
+                self.due.insert(line.name.clone());
             } else {
-                self.due.remove(name);
-                self.told.remove(name);
+                self.due.remove(&line.name);
             }
+            let told = if self.wildcard { line.told } else { Told::Nothing };
+            entries.push(Entry { name: Name::Shared(&line.name), is_asked: false, told });
         }
+        self.ledger = self.ledger.write(entries, library);
     }
 
     /// Takes the response under way when the nonce is its own; another nonce answers one long superseded.
@@ -357,7 +374,7 @@ impl Subscription {
     }
 
     fn concerns(&self, name: &str) -> bool {
-        self.wildcard || self.names.contains(name)
+        self.wildcard || self.ledger.has_asked(name)
     }
 
     fn is_due(&self) -> bool {
@@ -394,34 +411,32 @@ impl Subscription {
             if self.wildcard {
                 present.extend(feed.all(ty).into_iter().map(|served| (served.name.clone(), served)));
             }
-            for name in self.names.iter().chain(&self.due) {
+            for name in self.ledger.asked().chain(&self.due) {
                 if !present.contains_key(name)
                     && let Some(served) = feed.named(ty, name)
                 {
                     present.insert(name.clone(), served);
                 }
             }
-            let told =
-                self.told.iter().filter(|(name, version)| version.is_some() && !present.contains_key(*name));
-            difference
-                .removed
-                .extend(told.map(|(name, _)| name.clone()).filter(|name| !self.due.contains(name)));
+            let told = self.ledger.lines().iter().filter(|line| line.told.is_present());
+            let gone = told.map(|line| &line.name).filter(|name| !present.contains_key(*name));
+            difference.removed.extend(gone.filter(|name| !self.due.contains(*name)).cloned());
         } else {
             let doubtful = self.doubtful.iter().filter(|name| self.concerns(name));
             for name in doubtful.clone().chain(&self.due) {
                 present.extend(feed.named(ty, name).map(|served| (name.clone(), served)));
             }
             let gone = doubtful.filter(|name| {
-                matches!(self.told.get(*name), Some(Some(_)))
+                self.ledger.told(name).is_present()
                     && !present.contains_key(*name)
                     && !self.due.contains(*name)
             });
             difference.removed.extend(gone.cloned());
         }
         difference.removed.extend(self.due.iter().filter(|name| !present.contains_key(*name)).cloned());
-        let news = present.into_iter().filter(|(name, served)| {
-            self.due.contains(name) || self.told.get(name) != Some(&Some(served.version.clone()))
-        });
+        let news = present
+            .into_iter()
+            .filter(|(name, served)| self.due.contains(name) || self.ledger.told(name) != served.told());
         difference.added.extend(news.map(|(_, served)| served));
         difference
     }
@@ -429,32 +444,21 @@ impl Subscription {
     /// Keeps back the absence of what the proxy has, and remembers that there is such.
     fn defer(&mut self, difference: &mut Difference) {
         let all = difference.removed.len();
-        difference.removed.retain(|name| !matches!(self.told.get(name), Some(Some(_))));
+        difference.removed.retain(|name| !self.ledger.told(name).is_present());
         let kept_back = difference.removed.len() < all;
         self.leaving = kept_back || self.leaving && !self.stale;
     }
 
     /// Notes what a response tells.
-    fn tell(&mut self, difference: &Difference) {
-        let mut first = Vec::new();
-        for served in &difference.added {
-            if self.told.insert(served.name.clone(), Some(served.version.clone())).is_none() {
-                first.push(&served.name);
-            }
-        }
-        first.retain(|name| self.names.contains(*name));
-        if !first.is_empty() {
-            // The names that came from the network give way to those all proxies share.
-            let names = Arc::make_mut(&mut self.names);
-            first.into_iter().for_each(|name| drop(names.replace(name.clone())));
-        }
-        for name in &difference.removed {
-            if self.names.contains(name) {
-                self.told.insert(name.clone(), None);
-            } else {
-                self.told.remove(name);
-            }
-        }
+    fn tell(&mut self, difference: &Difference, library: &Library) {
+        let added = difference.added.iter().map(|served| (&served.name, served.told()));
+        let removed = difference.removed.iter().map(|name| (name, Told::Absence));
+        let entries = added.chain(removed).map(|(name, told)| {
+            let is_asked = self.ledger.has_asked(name);
+            let told = if is_asked || told.is_present() { told } else { Told::Nothing };
+            Entry { name: Name::Shared(name), is_asked, told }
+        });
+        self.ledger = self.ledger.write(entries.collect(), library);
         self.stale = false;
         self.doubtful.clear();
         self.due.clear();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::ledger::Library;
 use super::message::{Request, Response};
 use super::server::{Session, Unfit};
 use super::whole::Whole;
@@ -16,8 +17,8 @@ pub(crate) struct Talk {
 
 impl Talk {
     /// Begins a stream at a generation; the first request decides its dialect.
-    pub(crate) fn new(generation: u64) -> Talk {
-        Talk { session: Session::new(generation), whole: None }
+    pub(crate) fn new(generation: u64, library: Library) -> Talk {
+        Talk { session: Session::new(generation, library), whole: None }
     }
 
     /// Takes in a request.

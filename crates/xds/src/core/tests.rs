@@ -8,6 +8,7 @@ use proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscovery
 
 use super::Response;
 use super::client::Client;
+use super::ledger::Library;
 use super::server::Session;
 use crate::world::{Proxy, Texts, World, WorldFeed};
 use crate::{Node, TypeUrl};
@@ -86,7 +87,7 @@ impl Pair {
             world,
             proxy: Proxy::default(),
             client: Client::new(Node { id: "sidecar".to_owned(), ..Default::default() }),
-            session: Session::new(0),
+            session: Session::new(0, Library::default()),
             up: VecDeque::new(),
             down: VecDeque::new(),
             settled: None,
@@ -103,7 +104,7 @@ impl Pair {
         self.feed = self.world.feed();
         // Some say what a refresh has changed, some do not.
         self.feed.is_open = self.world.generation().is_multiple_of(2);
-        self.session = Session::new(self.feed.refresh());
+        self.session = Session::new(self.feed.refresh(), Library::default());
         let proxy = &self.proxy;
         self.up = self.client.open(|ty| proxy.wanted(ty)).into();
         assert!(self.up[0].node.is_some() && self.up.iter().skip(1).all(|request| request.node.is_none()));

@@ -11,9 +11,11 @@ use futures_util::Stream;
 use futures_util::stream;
 use tokio::sync::watch;
 use tokio::time::{Sleep, sleep, timeout};
-use tonic::{Status, Streaming};
+use tonic::Status;
 
+use super::requests::Requests;
 use super::{Caller, Peer};
+use crate::core::ledger::Library;
 use crate::core::talk::Talk;
 use crate::core::{Request, Response};
 use crate::{Connection, Connections, Feed, Supply, TypeUrl};
@@ -29,8 +31,9 @@ pub(super) struct Stranger {
     pub(super) peer: Peer,
     pub(super) supply: Arc<dyn Supply>,
     pub(super) connections: Connections,
+    pub(super) library: Library,
     pub(super) closed: watch::Receiver<bool>,
-    pub(super) requests: Streaming<Request>,
+    pub(super) requests: Requests,
 }
 
 /// The responses to one stream of requests, until either side ends it.
@@ -64,7 +67,7 @@ impl Stranger {
     async fn meet(mut self) -> Result<Option<Served>, Status> {
         let first = tokio::select! {
             () = over(&mut self.closed) => return Err(closing()),
-            first = timeout(INTRODUCTION, self.requests.message()) => first,
+            first = timeout(INTRODUCTION, self.requests.next()) => first,
         };
         let first = first.map_err(|_| Status::deadline_exceeded("no request came"))?;
         let Some(first) = first? else { return Ok(None) };
@@ -90,7 +93,7 @@ impl Stranger {
         changes.mark_unchanged();
         feed.prepare().await;
         let mut served = Served {
-            talk: Talk::new(feed.refresh()),
+            talk: Talk::new(feed.refresh(), self.library),
             requests: self.requests,
             feed,
             changes,
@@ -108,7 +111,7 @@ impl Stranger {
 
 /// A stream whose proxy is known.
 struct Served {
-    requests: Streaming<Request>,
+    requests: Requests,
     feed: Box<dyn Feed>,
     talk: Talk,
     changes: watch::Receiver<u64>,
@@ -137,7 +140,7 @@ impl Served {
             // Every branch is cancel-safe: what is not taken stays where it is.
             tokio::select! {
                 () = over(&mut self.closed) => return Err(closing()),
-                request = self.requests.message() => match request? {
+                request = self.requests.next() => match request? {
                     Some(request) => self.take(&request)?,
                     None => return Ok(None),
                 },

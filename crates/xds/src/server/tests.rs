@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::Discovery;
@@ -75,11 +76,11 @@ impl Accept for Following {
         rejects
     }
 
-    fn wanted(&self, ty: TypeUrl) -> BTreeSet<String> {
-        match ty {
+    fn wanted(&self, ty: TypeUrl) -> Arc<BTreeSet<String>> {
+        Arc::new(match ty {
             TypeUrl::Secret => self.needed.borrow().clone(),
             ty => self.proxy.wanted(ty),
-        }
+        })
     }
 
     async fn stirred(&mut self) {

@@ -1,21 +1,22 @@
 //! Messages as they travel, in both dialects.
 //!
 //! A response is written piece by piece, as its connection takes it: what its resources hold is shared with every
-//! other response until then, however many proxies wait for it.
+//! other response until then, however many proxies wait for it, and what is long is never copied.
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::Stream;
 use http::HeaderMap;
 use http_body::Frame;
 use prost::{Message, encode_length_delimiter, length_delimiter_len};
 use proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
-use tonic::codec::{DecodeBuf, Decoder};
 use tonic::{Code, Status};
 
+use super::press::Press;
 use crate::Served;
 use crate::core::{Request, Response};
 
@@ -25,8 +26,11 @@ mod tests;
 /// Who answers, as proxies show it.
 const IDENTIFIER: &str = "weft";
 
-/// How much is written at a time; a resource is never divided.
+/// How much is written at a time, as long as no resource is longer.
 const PIECE: usize = 32 << 10;
+
+/// From which length on the content of a resource is a piece of its own, the same for every proxy.
+const LONG: usize = 4 << 10;
 
 /// Length-delimited fields, as they stand before their length.
 const FIRST: u8 = 0x0a;
@@ -34,7 +38,7 @@ const SECOND: u8 = 0x12;
 const THIRD: u8 = 0x1a;
 
 /// How a stream is spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Dialect {
     /// What differs.
     Delta,
@@ -80,7 +84,7 @@ impl Dialect {
         }
     }
 
-    /// Writes one resource's field, which is the second of both messages.
+    /// Writes one resource's field, which is the second of both messages, up to its content: that comes last.
     fn write(self, type_url: &str, served: &Served, buffer: &mut BytesMut) {
         buffer.put_u8(SECOND);
         if self == Dialect::Delta {
@@ -91,7 +95,20 @@ impl Dialect {
         }
         delimit(any(type_url, served), buffer);
         put(FIRST, type_url.as_bytes(), buffer);
-        put(SECOND, &served.value, buffer);
+        buffer.put_u8(SECOND);
+        delimit(served.value.len(), buffer);
+    }
+}
+
+impl Dialect {
+    /// Writes resources one after the other, but of the last its content where that is long.
+    pub(super) fn write_all(self, type_url: &str, run: &[Arc<Served>], buffer: &mut BytesMut) {
+        for served in run {
+            self.write(type_url, served, buffer);
+            if served.value.len() < LONG {
+                buffer.put_slice(&served.value);
+            }
+        }
     }
 }
 
@@ -120,16 +137,17 @@ fn delimit(length: usize, buffer: &mut BytesMut) {
     encode_length_delimiter(length, buffer).expect("invariant: a buffer grows as it must");
 }
 
-impl Decoder for Dialect {
-    type Item = Request;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Request>, Status> {
-        let decoded = match self {
-            Dialect::Delta => DeltaDiscoveryRequest::decode(buffer).map(Request::Delta),
-            Dialect::Whole => DiscoveryRequest::decode(buffer).map(Request::Whole),
+impl Dialect {
+    /// Reads one request.
+    ///
+    /// # Errors
+    /// It is none.
+    pub(super) fn read(self, message: impl Buf) -> Result<Request, Status> {
+        let read = match self {
+            Dialect::Delta => DeltaDiscoveryRequest::decode(message).map(Request::Delta),
+            Dialect::Whole => DiscoveryRequest::decode(message).map(Request::Whole),
         };
-        decoded.map(Some).map_err(|error| Status::invalid_argument(error.to_string()))
+        read.map_err(|error| Status::invalid_argument(error.to_string()))
     }
 }
 
@@ -173,8 +191,11 @@ struct Writing {
     response: Response,
     /// What goes before the resources; empty once written.
     head: BytesMut,
+    /// Long content that comes next.
+    content: Option<Bytes>,
     /// The resource to be written next.
     next: usize,
+    press: Press,
 }
 
 impl Writing {
@@ -182,7 +203,7 @@ impl Writing {
     ///
     /// # Errors
     /// The whole is longer than a prefix can tell.
-    fn new(dialect: Dialect, response: Response) -> Result<Self, Status> {
+    fn new(dialect: Dialect, response: Response, press: Press) -> Result<Self, Status> {
         let envelope = dialect.envelope(&response);
         let resources = response.added.iter().map(|served| dialect.length(&response.type_url, served));
         let length = u32::try_from(envelope.len() + resources.sum::<usize>())
@@ -191,19 +212,48 @@ impl Writing {
         head.put_u8(0);
         head.put_u32(length);
         head.put_slice(&envelope);
-        Ok(Self { dialect, response, head, next: 0 })
+        Ok(Self { dialect, response, head, content: None, next: 0, press })
     }
 
     /// The next piece; `None` when all is written.
     fn piece(&mut self) -> Option<Bytes> {
-        let mut piece = std::mem::take(&mut self.head);
-        while piece.len() < PIECE
-            && let Some(served) = self.response.added.get(self.next)
-        {
-            self.dialect.write(&self.response.type_url, served, &mut piece);
-            self.next += 1;
+        if let Some(content) = self.content.take() {
+            return Some(content);
         }
-        (!piece.is_empty()).then(|| piece.freeze())
+        let (end, length) = self.run();
+        let run = self.response.added.get(self.next..end).unwrap_or_default();
+        let content = run.last().map(|served| &served.value).filter(|value| value.len() >= LONG);
+        let content = content.cloned();
+        let type_url = &self.response.type_url;
+        let piece = if run.len() > 1 && length >= LONG {
+            if !self.head.is_empty() {
+                return Some(std::mem::take(&mut self.head).freeze());
+            }
+            self.press.piece(self.dialect, type_url, run, length)
+        } else {
+            let mut piece = std::mem::take(&mut self.head);
+            piece.reserve(length);
+            self.dialect.write_all(type_url, run, &mut piece);
+            piece.freeze()
+        };
+        (self.next, self.content) = (end, content);
+        (!piece.is_empty()).then_some(piece)
+    }
+
+    /// The end of the resources that make up the next piece, and its length.
+    fn run(&self) -> (usize, usize) {
+        let (mut end, mut length) = (self.next, 0);
+        for served in self.response.added.iter().skip(self.next) {
+            length += self.dialect.length(&self.response.type_url, served);
+            end += 1;
+            if served.value.len() >= LONG {
+                return (end, length - served.value.len());
+            }
+            if length >= PIECE {
+                break;
+            }
+        }
+        (end, length)
     }
 }
 
@@ -212,6 +262,7 @@ pub(super) struct Body {
     dialect: Dialect,
     responses: Pin<Box<dyn Stream<Item = Result<Response, Status>> + Send>>,
     writing: Option<Writing>,
+    press: Press,
     is_over: bool,
 }
 
@@ -219,14 +270,15 @@ impl Body {
     /// A body of these responses.
     pub(super) fn new(
         dialect: Dialect,
+        press: Press,
         responses: impl Stream<Item = Result<Response, Status>> + Send + 'static,
     ) -> Self {
-        Self { dialect, responses: Box::pin(responses), writing: None, is_over: false }
+        Self { dialect, responses: Box::pin(responses), writing: None, press, is_over: false }
     }
 
     /// A body that says nothing but why there is none.
     pub(super) fn refusal(status: Status) -> Self {
-        Self::new(Dialect::Delta, futures_util::stream::iter([Err(status)]))
+        Self::new(Dialect::Delta, Press::default(), futures_util::stream::iter([Err(status)]))
     }
 
     fn end(&mut self, status: &Status) -> Frame<Bytes> {
@@ -258,7 +310,8 @@ impl http_body::Body for Body {
             self.writing = None;
             let dialect = self.dialect;
             let next = ready!(self.responses.as_mut().poll_next(context));
-            match next.map(|response| response.and_then(|response| Writing::new(dialect, response))) {
+            let writing = |response| Writing::new(dialect, response, self.press.clone());
+            match next.map(|response| response.and_then(writing)) {
                 Some(Ok(writing)) => self.writing = Some(writing),
                 Some(Err(status)) => return Poll::Ready(Some(Ok(self.end(&status)))),
                 None => return Poll::Ready(Some(Ok(self.end(&Status::ok(""))))),

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use base::{Discovery, Labels, LocalNet};
+use base::{Bootstrap, Discovery, Labels, LocalNet};
 use control::Control;
 use control::client::Client;
 use control::wire::{Apply, Delete, Document, Reply};
@@ -16,8 +16,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 /// A control plane in this process, and workloads that are backends and nothing more.
-struct Mesh {
-    number: u8,
+pub(super) struct Mesh {
+    pub(super) number: u8,
     dir: TempDir,
     runtime: Runtime,
     client: Client,
@@ -29,27 +29,31 @@ struct Mesh {
 impl Mesh {
     /// Starts Bookinfo, every request to v1, with two versions of reviews.
     fn start() -> Self {
+        Self::with(|number, dir| {
+            for file in [
+                "platform/bookinfo.yaml",
+                "networking/destination-rule-all.yaml",
+                "networking/virtual-service-all-v1.yaml",
+            ] {
+                write(dir, file.rsplit('/').next().unwrap_or(file), &sample(file));
+            }
+            let workloads = [(2, "reviews", "v1"), (3, "reviews", "v2"), (4, "ratings", "v1")];
+            let backend = |(workload, app, version)| {
+                let ip = LocalNet { mesh: number, workload }.sidecar();
+                let name = format!("{app}-{version}");
+                write(dir, &format!("{name}.yaml"), &entry(&name, app, version, ip.into()));
+                backend(&name, SocketAddr::from((ip, 9080)))
+            };
+            workloads.map(backend).into()
+        })
+    }
+
+    /// Starts a mesh of what a function writes, given its number and directory, and of the backends it starts.
+    pub(super) fn with(write: impl FnOnce(u8, &Path) -> Vec<Echo>) -> Self {
         let claim = local::claim(None).expect("a free mesh");
         let number = claim.mesh;
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let mut backends = Vec::new();
-        for (workload, app, version) in [(2, "reviews", "v1"), (3, "reviews", "v2"), (4, "ratings", "v1")] {
-            let ip = LocalNet { mesh: number, workload }.sidecar();
-            let name = format!("{app}-{version}");
-            write(dir.path(), &format!("{name}.yaml"), &entry(&name, app, version, ip.into()));
-            // Those of a test that had the mesh before may take a moment to go.
-            backends.push(wait_until("an address for a backend", PATIENCE, || {
-                Echo::start_at(&name, SocketAddr::from((ip, 9080))).map_err(|error| error.to_string())
-            }));
-        }
-        for file in [
-            "platform/bookinfo.yaml",
-            "networking/destination-rule-all.yaml",
-            "networking/virtual-service-all-v1.yaml",
-        ] {
-            let name = file.rsplit('/').next().unwrap_or(file);
-            write(dir.path(), name, &sample(file));
-        }
+        let backends = write(number, dir.path());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -67,27 +71,42 @@ impl Mesh {
         Self { number, dir, runtime, client, socket, _stop: stop, _backends: backends }
     }
 
-    /// Starts an Envoy as productpage's sidecar, which discovers by an API type.
-    fn sidecar(&self, api_type: &str) -> Sidecar {
-        let net = LocalNet { mesh: self.number, workload: 1 };
-        let workload = local::Workload {
-            name: "productpage-v1".into(),
-            pod: "productpage-v1-abc-xyz".into(),
+    /// What the proxy of a workload of the mesh is started with, that of a gateway where it is to be one.
+    pub(super) fn bootstrap(
+        &self,
+        workload: u8,
+        app: &str,
+        role: local::Role,
+        dns: &[SocketAddr],
+    ) -> Bootstrap {
+        let name = format!("{app}-v1");
+        let described = local::Workload {
+            pod: format!("{name}-abc-xyz"),
+            name,
             namespace: "default".into(),
-            labels: Labels::from([("app", "productpage"), ("version", "v1")]),
+            labels: Labels::from([("app", app), ("version", "v1")]),
             ports: vec![9080],
+            role,
             sidecar: local::Sidecar::Envoy,
+            dns: dns.to_vec(),
             ..local::Workload::default()
         };
-        let bootstrap = local::bootstrap::bootstrap(&workload, net, self.socket.clone(), None);
+        let net = LocalNet { mesh: self.number, workload };
+        local::bootstrap::bootstrap(&described, net, self.socket.clone(), None)
+    }
+
+    /// Starts an Envoy as productpage's sidecar, which discovers by an API type.
+    fn sidecar(&self, api_type: &str) -> Sidecar {
+        let bootstrap = self.bootstrap(1, "productpage", local::Role::default(), &[]);
         let mut written = local::bootstrap::envoy(&bootstrap);
         written["dynamic_resources"]["ads_config"]["api_type"] = api_type.into();
         let envoy = Envoy::start_with(&written, bootstrap.admin);
         envoy.wait_live();
+        let net = LocalNet { mesh: self.number, workload: 1 };
         Sidecar { envoy, outbound: SocketAddr::from((net.outbound(), 9080)) }
     }
 
-    fn apply(&self, text: &str) -> Reply {
+    pub(super) fn apply(&self, text: &str) -> Reply {
         let document = Document { file: "test.yaml".into(), text: text.to_owned() };
         let request = Apply { documents: vec![document], timeout_ms: millis(), ..Apply::default() };
         acknowledged(self.runtime.block_on(self.client.apply(&request)).expect("an answer"))
@@ -143,7 +162,14 @@ fn acknowledged(reply: Reply) -> Reply {
     reply
 }
 
-fn write(dir: &Path, name: &str, text: &str) {
+/// A backend at an address of the mesh; those of a test that had it before may take a moment to go.
+pub(super) fn backend(name: &str, address: SocketAddr) -> Echo {
+    wait_until("an address for a backend", PATIENCE, || {
+        Echo::start_at(name, address).map_err(|error| error.to_string())
+    })
+}
+
+pub(super) fn write(dir: &Path, name: &str, text: &str) {
     std::fs::write(dir.join(name), text).unwrap_or_else(|error| panic!("{name}: {error}"));
 }
 

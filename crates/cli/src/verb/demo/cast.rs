@@ -1,11 +1,12 @@
 //! Who plays in the demo: the ingress gateway and Bookinfo's six workloads.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use base::Labels;
 use local::{Layout, Program, Role, Workload};
+
+use crate::verb::ingress;
 
 /// The port of every service.
 const PORT: u16 = 9080;
@@ -36,12 +37,6 @@ const BOOKINFO: [Part; 6] = [
     part("ratings", "v1", &[]),
 ];
 
-/// The gateway's name, which is also its service's.
-pub(super) const GATEWAY: &str = "istio-ingressgateway";
-
-/// The gateway's namespace.
-pub(super) const GATEWAY_NAMESPACE: &str = "istio-system";
-
 /// All workloads; pods are named alike in every run of one directory.
 pub(super) fn workloads(bookinfo: &Path, layout: &Layout) -> Vec<Workload> {
     let seed = layout.dir().display().to_string();
@@ -67,18 +62,5 @@ pub(super) fn workloads(bookinfo: &Path, layout: &Layout) -> Vec<Workload> {
             ..Workload::default()
         }
     });
-    std::iter::once(gateway(&seed)).chain(services).collect()
-}
-
-fn gateway(seed: &str) -> Workload {
-    Workload {
-        name: GATEWAY.to_owned(),
-        pod: Workload::pod_name(GATEWAY, seed),
-        namespace: GATEWAY_NAMESPACE.to_owned(),
-        labels: Labels::from([("app", GATEWAY), ("istio", "ingressgateway")]),
-        service_account: format!("{GATEWAY}-service-account"),
-        role: Role::Gateway(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        concurrency: Some(1),
-        ..Workload::default()
-    }
+    std::iter::once(ingress::workload(&seed)).chain(services).collect()
 }

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use local::Layout;
 
-use super::cast::{GATEWAY, GATEWAY_NAMESPACE};
+use crate::verb::ingress::{NAME, NAMESPACE};
 
 /// The port Bookinfo's Gateway names.
 const GATEWAY_PORT: u16 = 8080;
@@ -87,9 +87,9 @@ fn ingress(port: u16) -> String {
         .collect();
     format!(
         "# Where the ingress gateway listens; written at every start.\n\
-         apiVersion: v1\nkind: Service\nmetadata:\n  name: {GATEWAY}\n  namespace: {GATEWAY_NAMESPACE}\n  \
-         labels:\n    app: {GATEWAY}\n    istio: ingressgateway\nspec:\n  type: LoadBalancer\n  \
-         selector:\n    app: {GATEWAY}\n    istio: ingressgateway\n  ports:\n{ports}"
+         apiVersion: v1\nkind: Service\nmetadata:\n  name: {NAME}\n  namespace: {NAMESPACE}\n  \
+         labels:\n    app: {NAME}\n    istio: ingressgateway\nspec:\n  type: LoadBalancer\n  \
+         selector:\n    app: {NAME}\n    istio: ingressgateway\n  ports:\n{ports}"
     )
 }
 

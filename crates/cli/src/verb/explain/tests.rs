@@ -72,6 +72,20 @@ fn a_call_is_made_where_the_client_would_make_it() {
 }
 
 #[test]
+fn a_secret_that_is_not_shown_is_not_missing() {
+    let held = [("istio-system".to_owned(), "shop-tls".to_owned())].into();
+
+    for asked in
+        ["kubernetes://shop-tls", "kubernetes://shop-tls-cacert", "kubernetes://istio-system/shop-tls"]
+    {
+        assert!(is_held(asked, "istio-system", &held), "{asked}");
+    }
+    for (asked, namespace) in [("kubernetes://shop-tls", "default"), ("kubernetes://other", "istio-system")] {
+        assert!(!is_held(asked, namespace, &held), "{asked} in {namespace}");
+    }
+}
+
+#[test]
 fn what_is_no_url_or_header_is_a_usage_error() {
     let (_dir, layout) = mesh();
     let proxy = asking(&layout, "w2").unwrap();

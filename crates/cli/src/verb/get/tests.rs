@@ -22,6 +22,7 @@ fn reviews() -> Object {
         file: "reviews.yaml".into(),
         line: 3,
         created: None,
+        written: None,
         text: "kind: VirtualService # ours\n\n".into(),
         yaml: "kind: VirtualService\n".into(),
         json: json!({ "apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "spec": { "hosts": ["reviews", "r"], "gateways": ["mesh"] } }),

@@ -1,7 +1,7 @@
 //! `weft model run`: a model as a mesh on one machine, every context twice.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use super::source::Source;
 use crate::exit::Exit;
 use crate::table::Table;
 use crate::terminal;
-use crate::verb::supervise;
+use crate::verb::{ingress, supervise};
 
 /// What stands below `weft model run --help`.
 const AFTER_HELP: &str = "\
@@ -36,8 +36,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The most programs a mesh has room for.
 const MOST: usize = 250;
 
-const GATEWAY: &str = "istio-ingressgateway";
-const GATEWAY_NAMESPACE: &str = "istio-system";
 /// The program that serves the page, and its service.
 const PAGE: &str = "model-page";
 const PAGE_PORT: u16 = 8080;
@@ -120,12 +118,12 @@ fn write(layout: &Layout, model: &DomainModel, port: u16) -> anyhow::Result<()> 
 /// The gateway's Service and what leads to the page.
 fn additions(model: &DomainModel, port: u16) -> String {
     let namespace = namespace(model);
-    let labels = json!({"app": GATEWAY, "istio": "ingressgateway"});
+    let labels = json!({"app": ingress::NAME, "istio": "ingressgateway"});
     let gateway = model.gateway.clone().unwrap_or_else(|| model.slug());
     let objects = [
         json!({
             "apiVersion": "v1", "kind": "Service",
-            "metadata": {"name": GATEWAY, "namespace": GATEWAY_NAMESPACE, "labels": labels},
+            "metadata": {"name": ingress::NAME, "namespace": ingress::NAMESPACE, "labels": labels},
             "spec": {"type": "LoadBalancer", "selector": labels, "ports": [{"name": "http2", "port": 80, "targetPort": port}]},
         }),
         json!({
@@ -153,16 +151,6 @@ fn namespace(model: &DomainModel) -> &str {
 /// The gateway, the page, and every context twice.
 fn workloads(model: &DomainModel, program: &Path, layout: &Layout) -> Vec<Workload> {
     let seed = layout.dir().display().to_string();
-    let gateway = Workload {
-        name: GATEWAY.to_owned(),
-        pod: Workload::pod_name(GATEWAY, &seed),
-        namespace: GATEWAY_NAMESPACE.to_owned(),
-        labels: Labels::from([("app", GATEWAY), ("istio", "ingressgateway")]),
-        service_account: format!("{GATEWAY}-service-account"),
-        role: Role::Gateway(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        concurrency: Some(1),
-        ..Workload::default()
-    };
     let run = |(name, app, version): (&str, &str, &str), args: &[&str], port: u16| {
         let path = model_file(layout).display().to_string();
         let events = layout.own().join("events").display().to_string();
@@ -189,7 +177,7 @@ fn workloads(model: &DomainModel, program: &Path, layout: &Layout) -> Vec<Worklo
             ..Workload::default()
         }
     };
-    let mut all = vec![gateway, run((PAGE, PAGE, "v1"), &[], PAGE_PORT)];
+    let mut all = vec![ingress::workload(&seed), run((PAGE, PAGE, "v1"), &[], PAGE_PORT)];
     for context in &model.contexts {
         for version in [context.stable(), context.canary()] {
             let name = format!("{}-{version}", context.name);
@@ -255,7 +243,7 @@ contexts:
         let workloads = workloads(&model(), Path::new("/bin/model-service"), &Layout::new(dir.path()));
 
         let names: Vec<&str> = workloads.iter().map(|workload| workload.name.as_str()).collect();
-        assert_eq!(names, [GATEWAY, PAGE, "order-v1", "order-v2", "stock-v3", "stock-v2"]);
+        assert_eq!(names, [ingress::NAME, PAGE, "order-v1", "order-v2", "stock-v3", "stock-v2"]);
         let Role::Sidecar(program) = &workloads[3].role else { panic!() };
         assert_eq!(program.args.last().map(String::as_str), Some("order"));
         assert_eq!(program.env.get("SERVICE_VERSION").map(String::as_str), Some("v2"));

@@ -3,7 +3,7 @@
 use proto::google::rpc::Status;
 
 use super::*;
-use crate::world::{Told, World, WorldFeed};
+use crate::world::{Told, World, WorldFeed, bookinfo};
 
 const CDS: TypeUrl = TypeUrl::Cluster;
 const EDS: TypeUrl = TypeUrl::Endpoint;
@@ -19,8 +19,12 @@ struct Stream {
 
 impl Stream {
     fn new(world: &World) -> Stream {
+        Stream::among(world, &Library::default())
+    }
+
+    fn among(world: &World, library: &Library) -> Stream {
         let mut feed = world.feed();
-        let session = Session::new(feed.refresh());
+        let session = Session::new(feed.refresh(), library.clone());
         Stream { world: world.clone(), feed, session }
     }
 
@@ -91,20 +95,12 @@ fn held(ty: TypeUrl, versions: &[(&str, &str)]) -> DeltaDiscoveryRequest {
     DeltaDiscoveryRequest { initial_resource_versions: versions.collect(), ..subscribe(ty, &[]) }
 }
 
-fn bookinfo() -> World {
-    World::of(&[
-        (CDS, "a", "1"),
-        (CDS, "b", "1"),
-        (EDS, "a", "1"),
-        (EDS, "b", "1"),
-        (LDS, "9080", "9080"),
-        (RDS, "9080", "a"),
-    ])
-}
-
 /// As Envoy 1.40 does it: endpoints are asked for before clusters are acknowledged, acknowledgements interleave.
 fn started(world: &World) -> Stream {
-    let mut envoy = Stream::new(world);
+    start(Stream::new(world))
+}
+
+fn start(mut envoy: Stream) -> Stream {
     assert_eq!(envoy.subscribe(CDS, &[]), ["CDS +a +b"]);
     assert_eq!(envoy.subscribe(EDS, &["a", "b"]), ["EDS +a +b"]);
     assert!(envoy.ack(CDS).is_empty());
@@ -121,6 +117,22 @@ fn started(world: &World) -> Stream {
 #[test]
 fn envoys_start_is_followed_to_the_letter() {
     started(&bookinfo());
+}
+
+#[test]
+fn streams_that_were_told_the_same_hold_it_once() {
+    let (world, library) = (bookinfo(), Library::default());
+    let mut streams: Vec<Stream> = (0..20).map(|_| start(Stream::among(&world, &library))).collect();
+    assert_eq!(library.in_use(), 4, "one ledger for each type");
+
+    world.put(EDS, "a", "2");
+    for stream in &mut streams {
+        assert_eq!(stream.refresh(), ["EDS +a"]);
+        stream.ack(EDS);
+    }
+    streams.push(start(Stream::among(&world, &library)));
+
+    assert_eq!(library.in_use(), 4, "whoever comes later is told the same at once");
 }
 
 #[test]

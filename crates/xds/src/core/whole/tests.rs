@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use proto::google::rpc::Status;
 
 use crate::core::Request;
+use crate::core::ledger::Library;
 use crate::core::talk::Talk;
 use crate::core::tests::{Random, sensible};
-use crate::world::{Proxy, Told as Heard, World, WorldFeed};
+use crate::world::{Proxy, Told as Heard, World, WorldFeed, bookinfo};
 use crate::{Added, Update};
 
 use super::*;
@@ -30,7 +31,7 @@ struct Stream {
 impl Stream {
     fn new(world: &World) -> Stream {
         let mut feed = world.feed();
-        let talk = Talk::new(feed.refresh());
+        let talk = Talk::new(feed.refresh(), Library::default());
         Stream { world: world.clone(), feed, talk, nonces: BTreeMap::new(), names: BTreeMap::new() }
     }
 
@@ -83,17 +84,6 @@ impl Stream {
     fn settled(&self) -> bool {
         self.world.told().last() == Some(&Heard::Settled(self.world.generation()))
     }
-}
-
-fn bookinfo() -> World {
-    World::of(&[
-        (CDS, "a", "1"),
-        (CDS, "b", "1"),
-        (EDS, "a", "1"),
-        (EDS, "b", "1"),
-        (LDS, "9080", "9080"),
-        (RDS, "9080", "a"),
-    ])
 }
 
 /// As Envoy 1.40 does it.

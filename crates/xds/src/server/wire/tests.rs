@@ -24,7 +24,7 @@ fn response() -> Response {
 
 /// The pieces of a response, and its message without the prefix.
 fn written(dialect: Dialect, response: Response) -> (Vec<usize>, Vec<u8>) {
-    let mut writing = Writing::new(dialect, response).unwrap();
+    let mut writing = Writing::new(dialect, response, Press::default()).unwrap();
     let pieces: Vec<Bytes> = std::iter::from_fn(|| writing.piece()).collect();
     let whole = pieces.concat();
     let length = u32::from_be_bytes(whole[1..5].try_into().unwrap());
@@ -61,7 +61,7 @@ fn a_response_of_the_whole_is_what_its_message_says() {
 }
 
 #[test]
-fn a_long_response_is_written_in_pieces_and_a_long_resource_in_one() {
+fn a_long_response_is_written_in_pieces() {
     let short = (0..100).map(|n| served(&n.to_string(), vec![0; 1000]));
     let added: Vec<Arc<Served>> = short.chain([served("long", vec![1; 3 * PIECE])]).collect();
 
@@ -77,10 +77,50 @@ fn a_long_response_is_written_in_pieces_and_a_long_resource_in_one() {
     }
 }
 
+#[test]
+fn long_content_is_sent_from_where_every_other_response_has_it() {
+    let long = served("long", vec![1; LONG]);
+    let response = Response { added: vec![long.clone(), served("short", vec![2])], ..response() };
+
+    let mut writing = Writing::new(Dialect::Delta, response, Press::default()).unwrap();
+    let pieces: Vec<Bytes> = std::iter::from_fn(|| writing.piece()).collect();
+
+    assert_eq!(pieces.len(), 3);
+    assert_eq!(pieces[1].as_ptr(), long.value.as_ptr());
+    let whole = DeltaDiscoveryResponse::decode(&pieces.concat()[5..]).unwrap();
+    assert_eq!(whole.resources[0].resource.as_ref().unwrap().value, long.value);
+}
+
+#[test]
+fn streams_that_send_the_same_at_a_time_send_the_same_bytes() {
+    let added: Vec<Arc<Served>> = (0..100).map(|n| served(&n.to_string(), vec![0; 1000])).collect();
+    let response = |added: &[Arc<Served>]| Response { added: added.to_vec(), ..response() };
+    let press = Press::default();
+    let begin = |dialect, added: &[Arc<Served>]| {
+        let mut writing = Writing::new(dialect, response(added), press.clone()).unwrap();
+        std::iter::from_fn(|| writing.piece()).collect::<Vec<Bytes>>()
+    };
+    let address = |piece: &Bytes| piece.as_ptr().addr();
+
+    let (one, other) = (begin(Dialect::Delta, &added), begin(Dialect::Delta, &added));
+    let (whole, fewer) = (begin(Dialect::Whole, &added), begin(Dialect::Delta, &added[1..]));
+
+    assert!(one.len() > 3 && one[1..].iter().map(address).eq(other[1..].iter().map(address)));
+    assert!(
+        one[1..]
+            .iter()
+            .chain(&other[1..])
+            .all(|piece| whole[1..].iter().all(|w| address(w) != address(piece)))
+    );
+    let read = DeltaDiscoveryResponse::decode(&fewer.concat()[5..]).unwrap();
+    assert_eq!(read.resources.len(), 99);
+}
+
 #[tokio::test]
 async fn a_body_ends_with_the_status_and_with_nothing_after_it() {
     let responses = [Ok(Response::default()), Err(Status::unavailable("closing"))];
-    let mut body = Box::pin(Body::new(Dialect::Delta, futures_util::stream::iter(responses)));
+    let mut body =
+        Box::pin(Body::new(Dialect::Delta, Press::default(), futures_util::stream::iter(responses)));
     let mut next = async || std::future::poll_fn(|context| body.as_mut().poll_frame(context)).await;
 
     let message = next().await.unwrap().unwrap();

@@ -13,10 +13,15 @@ use crate::workload::{Instance, Platform};
 
 pub(super) fn host_of(service: &Valid<api::Service>, settings: &Settings) -> Host {
     let meta = service.meta();
-    Host::new(&format!("{}.{}.svc.{}", meta.name, meta.namespace, settings.domain))
+    host(&meta.name, &meta.namespace, settings)
 }
 
-pub(super) fn of_service(
+/// The host of a Service.
+pub(crate) fn host(name: &str, namespace: &str, settings: &Settings) -> Host {
+    Host::new(&format!("{name}.{namespace}.svc.{}", settings.domain))
+}
+
+pub(crate) fn of_service(
     service: &Valid<api::Service>,
     platform: &Platform<'_>,
     settings: &Settings,
