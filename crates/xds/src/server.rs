@@ -1,5 +1,6 @@
 //! The discovery server: one session of `core` per stream, in a gRPC service.
 
+mod dialect;
 mod listener;
 mod press;
 mod requests;
@@ -29,10 +30,11 @@ use tower::Service;
 
 use crate::core::ledger::{Library, Told};
 use crate::{Connections, Node, TypeUrl};
+use dialect::Dialect;
 use listener::Io;
 use press::Press;
 use requests::Requests;
-use wire::{Body, Dialect};
+use wire::Body;
 
 /// What every answer of gRPC is.
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::{Bytes, BytesMut};
 
-use super::wire::Dialect;
+use super::dialect::Dialect;
 use crate::Served;
 
 /// The press is swept when it has grown this much beyond what was under way at the last sweep.

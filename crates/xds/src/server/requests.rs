@@ -12,7 +12,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use tonic::Status;
 
-use super::wire::Dialect;
+use super::dialect::Dialect;
 use crate::core::Request;
 
 /// How large one request may be: a reconnecting proxy lists every resource it holds.

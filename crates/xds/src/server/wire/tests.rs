@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use http_body::Body as _;
+use proto::Message;
 use proto::envoy::service::discovery::v3::{DeltaDiscoveryResponse, DiscoveryResponse};
 
 use super::*;
+use crate::Served;
 use crate::TypeUrl;
+use crate::server::dialect::IDENTIFIER;
 
 fn served(name: &str, value: Vec<u8>) -> Arc<Served> {
     Arc::new(Served::new(name, "v", proto::Any { type_url: String::new(), value }))
