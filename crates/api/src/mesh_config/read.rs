@@ -45,9 +45,11 @@ pub(super) fn read_file(file: &str, bytes: &[u8]) -> (Option<MeshConfig>, Vec<Is
 
 /// Reads the text of a ConfigMap's key `mesh`.
 pub(crate) fn read_embedded(field: &At<'_>) -> Option<MeshConfig> {
-    let text = field.node.text()?;
-    // The mark of a block of text is its first line.
-    read_text(text, field.node.at.line, field.context, field.path().to_owned())
+    // The mark of a block of text is its first line; indented as there, what is found in it has its place in the file.
+    let indent = field.node.at.column.saturating_sub(1) as usize;
+    let lines = field.node.text()?.lines();
+    let text: String = lines.map(|line| format!("{:indent$}{line}\n", "")).collect();
+    read_text(&text, field.node.at.line, field.context, field.path().to_owned())
 }
 
 fn read_text(text: &str, line: u32, context: Context<'_>, path: String) -> Option<MeshConfig> {

@@ -118,3 +118,20 @@ fn what_suits_the_edge_is_a_gateways_where_nothing_else_is_said() {
     assert_eq!(plain.clone().of_gateway(), plain);
     assert_eq!(plain, ConnectionSettings { http_drain_timeout: seconds(2), ..ConnectionSettings::default() });
 }
+
+#[test]
+fn what_is_wrong_in_the_text_of_a_config_map_has_its_place_in_the_file() {
+    for text in ["mesh: |\n    a: 1\n    accessLogFil: x\n", "mesh: |-\n      a: 1\n      accessLogFil: x\n"]
+    {
+        let file = format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata:\n  {text}"
+        );
+        let indent = text.lines().nth(1).unwrap().find('a').unwrap() as u32;
+
+        let issues = parse("f.yaml", file.as_bytes()).issues;
+
+        let places: Vec<(u32, u32)> =
+            issues.iter().map(|issue| (issue.place.line, issue.place.column)).collect();
+        assert_eq!(places, [(6, indent + 1), (7, indent + 1)], "{issues:#?}");
+    }
+}
