@@ -86,11 +86,18 @@ impl Validate {
                 0 => String::new(),
                 skipped => format!("; {skipped} for Kubernetes, not for the mesh"),
             };
-            terminal::print(&format!("{objects} objects, {errors} errors, {warnings} warnings{others}\n"))?;
+            let counts = [counted(objects, "object"), counted(errors, "error"), counted(warnings, "warning")];
+            terminal::print(&format!("{}{others}\n", counts.join(", ")))?;
         }
         let is_wrong = errors > 0 || (self.strict && warnings > 0);
         Ok(if is_wrong { Exit::Wrong } else { Exit::Done })
     }
+}
+
+/// `1 object`, `3 objects`.
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 /// How many objects can be read, and what is wrong with them, each by itself and among themselves.
@@ -112,6 +119,11 @@ fn alone(documents: &[Document]) -> (usize, Vec<Issue>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!([0, 1, 2].map(|count| counted(count, "error")), ["0 errors", "1 error", "2 errors"]);
+    }
 
     #[test]
     fn objects_are_judged_alone_and_together() {
