@@ -1,11 +1,11 @@
 //! `weft demo`, started and spoken to as a user would.
 
-use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use testkit::Process;
 
 use crate::{Reply, request};
 
@@ -44,6 +44,11 @@ impl Demo {
     /// The mesh's directory.
     pub fn dir(&self) -> &Path {
         self.keep.path()
+    }
+
+    /// Waits until its user can read a line that contains `wanted`.
+    pub fn wait_to_say(&self, wanted: &str) {
+        self.child.wait_for_line(wanted);
     }
 
     /// The product page as an anonymous reader sees it.
@@ -96,7 +101,7 @@ impl Demo {
 }
 
 /// A `weft` that runs a mesh; stopped as Ctrl-C stops it when dropped.
-pub(crate) struct Running(Child);
+pub(crate) struct Running(Process);
 
 impl Running {
     /// Starts it and waits for a line of its output that contains `wanted`, which is returned too.
@@ -104,12 +109,19 @@ impl Running {
     /// # Panics
     /// When it cannot be started, or never writes such a line.
     pub(crate) fn start(command: &mut Command, wanted: &str) -> (Self, String) {
-        let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let started = Process::start("weft", command);
         // From here on a mesh that never becomes ready is stopped too.
-        let mut running = Self(spawned.unwrap_or_else(|e| panic!("{command:?}: {e}")));
-        let out = running.0.stdout.take().expect("invariant: stdout is piped");
-        let line = wait_for_line(out, wanted);
+        let running = Self(started.unwrap_or_else(|e| panic!("{command:?}: {e}")));
+        let line = running.wait_for_line(wanted);
         (running, line)
+    }
+
+    /// Waits until it has written a line that contains `wanted`, and returns the line.
+    ///
+    /// # Panics
+    /// When it never does.
+    pub(crate) fn wait_for_line(&self, wanted: &str) -> String {
+        self.0.wait_for_line(wanted, PATIENCE)
     }
 
     /// The id of the child of the process whose command line contains all of `words`.
@@ -134,7 +146,7 @@ impl Drop for Running {
             // Fails only where the mesh has ended already, which the wait below shows.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
         }
-        let _ = self.0.wait();
+        self.0.wait(PATIENCE);
     }
 }
 
@@ -180,27 +192,4 @@ pub fn binary(name: &str) -> PathBuf {
 fn parent(pid: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
-}
-
-/// Waits for a line of a program's output that contains `wanted`; the rest is read and thrown away.
-///
-/// # Panics
-/// When the program ends, or a long while passes, without it.
-fn wait_for_line(out: impl std::io::Read + Send + 'static, wanted: &str) -> String {
-    let (send, receive) = mpsc::channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(out).lines().map_while(Result::ok) {
-            // The receiver leaves once it has seen its line; the demo's pipe is read on regardless.
-            let _ = send.send(line);
-        }
-    });
-    let until = Instant::now() + PATIENCE;
-    let mut seen = Vec::new();
-    while let Ok(line) = receive.recv_timeout(until.saturating_duration_since(Instant::now())) {
-        if line.contains(wanted) {
-            return line;
-        }
-        seen.push(line);
-    }
-    panic!("weft never printed {wanted}:\n{}", seen.join("\n"));
 }

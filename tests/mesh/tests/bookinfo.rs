@@ -205,8 +205,10 @@ fn the_mesh_survives_its_control_plane_and_broken_files() {
         told(&out).contains("broken.yaml:2").then(|| told(&out))
     });
     assert!(status.contains("error"), "{status}");
+    demo.wait_to_say("broken.yaml:2");
     assert_eq!(versions(&demo, 20), BTreeSet::from(["v1"]));
     std::fs::remove_file(demo.dir().join("broken.yaml")).unwrap();
+    demo.wait_to_say("broken.yaml: nothing is wrong any more");
 
     let control = demo.process(&["weft", "control"]);
     rustix::process::kill_process(control, rustix::process::Signal::KILL).unwrap();

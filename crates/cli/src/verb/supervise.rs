@@ -1,22 +1,29 @@
 //! What verbs share that run a mesh of processes until they are told to stop.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::MissedTickBehavior;
 
-use control::wire::ProxyStatus;
+use base::{Issue, Severity};
+use control::wire::{ProxyStatus, Status};
 use local::{Death, Event, Mesh, Options, Sidecar, Workload};
 
 use crate::exit::{Exit, UsageError};
+use crate::report::{self, Sources};
 use crate::terminal::{self, Progress};
 
 /// How often is looked whether proxies know of everybody, and how long that may take.
 const LOOK: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often is looked what is wrong with the mesh's objects.
+const GLANCE: Duration = Duration::from_millis(500);
 
 /// Runs a mesh until Ctrl-C: starts it, waits until it is ready, announces it, tells what dies, and stops it.
 ///
@@ -27,10 +34,11 @@ pub(super) async fn run(
     announce: impl AsyncFnOnce(u8) -> anyhow::Result<()>,
 ) -> anyhow::Result<Exit> {
     let count = options.workloads.len();
+    let findings = Findings { dir: options.layout.dir().to_owned(), told: Vec::new() };
     let mut signals = Signals::new().context("listening to signals")?;
     let mut mesh = Mesh::start(options)?;
     let outcome = tokio::select! {
-        outcome = live(&mut mesh, count, announce) => outcome,
+        outcome = live(&mut mesh, (count, findings), announce) => outcome,
         () = signals.next() => Ok(Exit::Done),
     };
     let is_stopped = tokio::select! {
@@ -46,16 +54,22 @@ pub(super) async fn run(
 
 async fn live(
     mesh: &mut Mesh,
-    count: usize,
+    (count, mut findings): (usize, Findings),
     announce: impl AsyncFnOnce(u8) -> anyhow::Result<()>,
 ) -> anyhow::Result<Exit> {
     until_ready(mesh, count).await?;
     let mut announced = pin!(announce(mesh.number()));
     let mut is_announced = false;
     let mut unready = BTreeSet::new();
+    let mut ticks = tokio::time::interval(GLANCE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let event = tokio::select! {
             event = mesh.next() => event,
+            _ = ticks.tick(), if is_announced => {
+                findings.tell_news().await;
+                continue;
+            }
             done = announced.as_mut(), if !is_announced => {
                 done?;
                 is_announced = true;
@@ -76,6 +90,30 @@ async fn live(
             Some(Event::Ready { .. }) => {}
             None => anyhow::bail!("every process of the mesh has ended"),
         }
+    }
+}
+
+/// What is wrong with the mesh's objects, told as it comes and goes.
+struct Findings {
+    dir: PathBuf,
+    told: Vec<Issue>,
+}
+
+impl Findings {
+    async fn tell_news(&mut self) {
+        // A control plane that does not answer is told of when it ends.
+        let Ok(client) = control::client::find(Some(&self.dir)).await else { return };
+        let Ok(Status { issues, .. }) = client.status().await else { return };
+        let is_new = |issue: &&Issue| !self.told.contains(issue);
+        report::say(&issues.iter().filter(is_new).cloned().collect::<Vec<_>>(), &Sources::default());
+        let wrong = |issues: &[Issue]| -> BTreeSet<Arc<str>> {
+            let errors = issues.iter().filter(|issue| issue.severity == Severity::Error);
+            errors.map(|issue| issue.place.file.clone()).collect()
+        };
+        for file in wrong(&self.told).difference(&wrong(&issues)) {
+            terminal::say(&format!("{file}: nothing is wrong any more"));
+        }
+        self.told = issues;
     }
 }
 
@@ -118,7 +156,7 @@ pub(super) async fn settled(dir: &Path, workloads: usize, proxies: usize) -> any
     let client = control::client::find(Some(dir)).await?;
     let waiting = async {
         let mut ticks = tokio::time::interval(LOOK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             let status = client.status().await?;
