@@ -113,6 +113,9 @@ impl Drop for Backend {
     }
 }
 
+/// A PROXY header of version 2 begins with what else ends a head.
+const PREAMBLE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+
 /// A server that records every byte of every connection and answers each with the same bytes.
 pub(crate) struct Raw {
     pub(crate) address: SocketAddr,
@@ -143,7 +146,9 @@ impl Raw {
                         let whole = {
                             let mut record = record.lock().unwrap();
                             record[index].extend_from_slice(&buffer[..n]);
-                            record[index].windows(4).any(|w| w == b"\r\n\r\n")
+                            let told = &record[index];
+                            let head = told.strip_prefix(PREAMBLE).unwrap_or(told);
+                            head.windows(4).any(|w| w == b"\r\n\r\n")
                         };
                         if whole && !answered && !reply.is_empty() {
                             answered = true;
