@@ -1,5 +1,6 @@
 //! Time limits, retries and chances at their boundaries, in a stock Envoy and in `weft-proxy`.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
@@ -282,5 +283,50 @@ fn what_is_drawn_has_its_share() {
             let five_sigma = 5.0 * (n * share * (1.0 - share)).sqrt();
             assert!((hits - n * share).abs() <= five_sigma, "side {side}: {hits} of {n} for {share}");
         }
+    }
+}
+
+#[test]
+fn ten_thousand_keys_lead_to_the_same_endpoints() {
+    if testkit::skip_without_envoy() {
+        return;
+    }
+    let pair = Pair::start();
+    let backends: Vec<Echo> = (0..5).map(|n| Echo::start(&format!("e{n}")).expect("a backend")).collect();
+    let addresses: Vec<SocketAddr> = backends.iter().map(Echo::address).collect();
+    let one = configuration(&addresses[..1], &to_first(&json!({})));
+    let more: Vec<Value> = addresses[1..]
+        .iter()
+        .map(|at| json!({"address": at.ip().to_string(), "ports": {"http": at.port()}}))
+        .collect();
+    for policy in ["ringHash", "maglev"] {
+        let rule = json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "DestinationRule",
+            "metadata": {"name": "s0", "namespace": "default"},
+            "spec": {"host": "s0.test", "trafficPolicy": {"loadBalancer": {
+                "consistentHash": {"httpHeaderName": "x-user", policy: {}},
+            }}},
+        });
+        let first = json!({"address": addresses[0].ip().to_string(), "ports": {"http": addresses[0].port()}});
+        let all: Vec<&Value> = std::iter::once(&first).chain(&more).collect();
+        let text = one.replace(&json!([first]).to_string(), &json!(all).to_string());
+        pair.configure(&format!("{text}---\n{rule}\n"));
+
+        let met: Vec<[String; 2]> = (0..5000)
+            .map(|key| {
+                let mut asked = asked();
+                asked.headers.push(("x-user", format!("key-{key}")));
+                [0, 1].map(|side| {
+                    let seen = pair.ask_one(side, &asked).unwrap_or_else(|error| panic!("{key}: {error}"));
+                    let told: Value = serde_json::from_str(&seen.body).unwrap_or_default();
+                    told["name"].as_str().unwrap_or_default().to_owned()
+                })
+            })
+            .collect();
+
+        let differ: Vec<_> = met.iter().enumerate().filter(|(_, [one, other])| one != other).collect();
+        assert!(differ.is_empty(), "{policy}: {} of {}: {:?}", differ.len(), met.len(), differ.first());
+        let names: BTreeSet<&String> = met.iter().map(|[name, _]| name).collect();
+        assert_eq!(names.len(), backends.len(), "{policy}: {names:?}");
     }
 }
