@@ -213,9 +213,12 @@ proptest! {
         prop_assert_eq!(&parsed.refused, &[], "{}", yaml);
 
         for mut probe in rules.probes() {
-            // Without a Service a caller's label is taken to be its service's name.
+            // Without a Service a caller's label is taken to be its service's name, so one label makes it part of the
+            // service of its namespace and of the one outside that have this name.
             if let Some(service) = probe.caller.services.first() {
                 let app = service.split('.').next().unwrap().to_owned();
+                probe.caller.services =
+                    vec![format!("{app}.{}.svc.cluster.local", probe.caller.namespace), format!("{app}.consul")];
                 probe.caller.labels.entry("app".into()).or_insert(app);
             }
             let old::Action::Forward { shares, .. } = old::decide(&rules, &probe).action else { continue };
