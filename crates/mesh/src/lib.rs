@@ -51,6 +51,7 @@ mod workload;
 
 pub use proxy::{Dialect, Interception, Proxy};
 pub use registry::{Finding, KnownInstance, KnownPort, KnownService, KnownWorkload};
+pub use secret::secrets_behind;
 pub use settings::{Exports, Requests, Settings, StatNames, Traffic};
 pub use slice::{
     Arrival, Balance, Chain, ChainMatch, ClientCertificates, ClientTls, Cluster, ClusterSlice, Discovery,

@@ -47,6 +47,21 @@ pub(crate) fn authority_file(path: Option<&str>) -> String {
     format!("{AUTHORITY_FILE}{}", path.unwrap_or(SYSTEM))
 }
 
+/// The names, either of which may be that of the Secret of a proxy's own namespace behind a name of SDS; none for
+/// files.
+pub fn secrets_behind<'a>(name: &'a str, namespace: &str) -> impl Iterator<Item = &'a str> {
+    let own = name.strip_prefix(CREDENTIAL).and_then(|name| within(name, namespace));
+    own.into_iter().flat_map(|name| [Some(name), name.strip_suffix(AUTHORITY)]).flatten()
+}
+
+/// The name of a Secret as its namespace knows it; None where it is said to be in another.
+fn within<'a>(name: &'a str, namespace: &str) -> Option<&'a str> {
+    match name.split_once('/') {
+        Some((own, name)) => (own == namespace).then_some(name),
+        None => Some(name),
+    }
+}
+
 /// Every Secret, by namespace and name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Secrets {
@@ -67,11 +82,7 @@ impl Secrets {
     /// A Secret by what `credentialName` says in a namespace; only Secrets of that namespace are looked at.
     pub(crate) fn find(&self, namespace: &str, credential: &str) -> Option<&Valid<Secret>> {
         let name = credential.strip_prefix(CREDENTIAL).unwrap_or(credential);
-        let name = match name.split_once('/') {
-            Some((own, name)) if own == namespace => name,
-            Some(_) => return None,
-            None => name,
-        };
+        let name = within(name, namespace)?;
         self.by_namespace.get(namespace)?.get(name).map(|secret| &**secret)
     }
 

@@ -49,6 +49,15 @@ impl Keys {
         self.certificate(OURS)
     }
 
+    /// The names under which proxies ask for the certificates of these, and for what everybody trusts.
+    pub fn secrets(&self, names: &[&str]) -> Vec<String> {
+        let own = |name: &&str| {
+            format!("file-cert:{}~{}", self.certificate(name).display(), self.key(name).display())
+        };
+        let trusted = format!("file-root:{}", self.authority().display());
+        names.iter().map(own).chain([trusted]).collect()
+    }
+
     /// A client that offers these protocols and, if it is somebody, shows a certificate.
     ///
     /// # Panics

@@ -65,6 +65,20 @@ pub fn ip(commands: impl IntoIterator<Item = String>) {
     assert!(status.success(), "ip: {status}: {commands:?}");
 }
 
+/// Redirects to a port of the machine what leaves a program of it for a destination that a rule of iptables tells.
+///
+/// # Panics
+/// When iptables does not take the rule.
+pub fn redirect(rule: &[&str], port: u16) {
+    let status = Command::new("iptables")
+        .args(["-t", "nat", "-A", "OUTPUT", "-p", "tcp"])
+        .args(rule)
+        .args(["-j", "REDIRECT", "--to-ports", &port.to_string()])
+        .status()
+        .expect("iptables, which ./setup test installs");
+    assert!(status.success(), "iptables: {status}: {rule:?}");
+}
+
 /// Root in the namespace whoever one is outside; what is left of a killed test goes with its process namespace.
 fn unshare() -> Command {
     let mut command = Command::new("unshare");

@@ -137,13 +137,9 @@ fn held(objects: &[Object]) -> BTreeSet<(String, String)> {
     secrets.map(|secret| (secret.namespace.clone(), secret.name.clone())).collect()
 }
 
-/// Whether there is the Secret that a proxy of a namespace asks for by a name of Istio's: authorities stand in one of
-/// their own or in the certificate's.
+/// Whether there is the Secret that a proxy of a namespace asks for by a name of Istio's.
 fn is_held(asked: &str, namespace: &str, held: &BTreeSet<(String, String)>) -> bool {
-    let name = asked.strip_prefix("kubernetes://").unwrap_or(asked);
-    let (namespace, name) = name.split_once('/').unwrap_or((namespace, name));
-    let names = [Some(name), name.strip_suffix("-cacert")];
-    names.into_iter().flatten().any(|name| held.contains(&(namespace.to_owned(), name.to_owned())))
+    mesh::secrets_behind(asked, namespace).any(|name| held.contains(&(namespace.to_owned(), name.to_owned())))
 }
 
 /// The mesh's settings: those of its ConfigMap `istio`, that of `istio-system` first.

@@ -1,7 +1,7 @@
 //! What verbs share that run a mesh of processes until they are told to stop.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
 use base::{Issue, Severity};
+use control::client::Client;
 use control::wire::{ProxyStatus, Status};
 use local::{Death, Event, Mesh, Options, Sidecar, Workload};
 
@@ -34,7 +35,7 @@ pub(super) async fn run(
     announce: impl AsyncFnOnce(u8) -> anyhow::Result<()>,
 ) -> anyhow::Result<Exit> {
     let count = options.workloads.len();
-    let findings = Findings { dir: options.layout.dir().to_owned(), told: Vec::new() };
+    let findings = Findings { client: Client::new(options.layout.socket()), told: Vec::new() };
     let mut signals = Signals::new().context("listening to signals")?;
     let mut mesh = Mesh::start(options)?;
     let outcome = tokio::select! {
@@ -95,15 +96,14 @@ async fn live(
 
 /// What is wrong with the mesh's objects, told as it comes and goes.
 struct Findings {
-    dir: PathBuf,
+    client: Client,
     told: Vec<Issue>,
 }
 
 impl Findings {
     async fn tell_news(&mut self) {
         // A control plane that does not answer is told of when it ends.
-        let Ok(client) = control::client::find(Some(&self.dir)).await else { return };
-        let Ok(Status { issues, .. }) = client.status().await else { return };
+        let Ok(Status { issues, .. }) = self.client.status().await else { return };
         let is_new = |issue: &&Issue| !self.told.contains(issue);
         report::say(&issues.iter().filter(is_new).cloned().collect::<Vec<_>>(), &Sources::default());
         let wrong = |issues: &[Issue]| -> BTreeSet<Arc<str>> {

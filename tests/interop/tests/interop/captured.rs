@@ -4,15 +4,11 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::Command;
 use std::thread;
 
-use control::Control;
 use testkit::{Echo, wait_until};
-use tests_interop::{Envoy, Home, PATIENCE, Proxy, namespace};
+use tests_interop::{Envoy, Home, PATIENCE, Plane, Proxy, namespace};
 use tokio::net::TcpSocket;
-use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
 
 /// The captured program's address.
 const PROGRAM: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
@@ -126,51 +122,31 @@ fn tell(at: SocketAddr) {
 
 /// The rules of a captured pod, in which whoever speaks is known by its address.
 fn capture() {
-    let program = PROGRAM.to_string();
-    let out = ["-s", &program, "!", "-d", &program, "-j", "REDIRECT", "--to-ports", "15001"];
-    let stranger = STRANGER.to_string();
-    let into = ["-s", &stranger, "-d", &program, "-j", "REDIRECT", "--to-ports", "15006"];
-    for rule in [&out[..], &into[..]] {
-        let status =
-            Command::new("iptables").args(["-t", "nat", "-A", "OUTPUT", "-p", "tcp"]).args(rule).status();
-        assert!(status.is_ok_and(|status| status.success()), "iptables, which ./setup test installs");
-    }
+    let (program, stranger) = (PROGRAM.to_string(), STRANGER.to_string());
+    namespace::redirect(&["-s", &program, "!", "-d", &program], 15_001);
+    namespace::redirect(&["-s", &stranger, "-d", &program], 15_006);
 }
 
-/// A control plane over a directory.
-struct Plane {
+/// What a program and its callers hear, while a control plane says where they may go.
+struct Ears {
     dir: tempfile::TempDir,
-    ads: SocketAddr,
-    runtime: Runtime,
-    _stop: oneshot::Sender<()>,
+    plane: Plane,
 }
 
-impl Plane {
-    fn start() -> Self {
+impl Ears {
+    fn open() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         write(dir.path(), "world.yaml", WORLD);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let options = control::Options {
-            registry: dir.path().join(".registry"),
-            ..control::Options::new(dir.path(), any, any)
-        };
-        let control = runtime.block_on(Control::start(options)).expect("a control plane");
-        let ads = control.ads();
-        let (stop, stopped) = oneshot::channel::<()>();
-        runtime.spawn(control.serve(async move { drop(stopped.await) }));
-        Self { dir, ads, runtime, _stop: stop }
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let plane = Plane::start(dir.path(), listener);
+        Self { dir, plane }
     }
 
     /// What a client hears who begins with some bytes: everything until the other side ends.
     fn call(&self, from: IpAddr, to: &str, begins: &str) -> io::Result<String> {
         let socket = TcpSocket::new_v4()?;
         let to = to.parse().expect("an address and a port");
-        let stream = self.runtime.block_on(async {
+        let stream = self.plane.block_on(async {
             socket.bind(SocketAddr::new(from, 0))?;
             socket.connect(to).await?.into_std()
         });
@@ -252,12 +228,12 @@ fn a_captured_program_reaches_networks_hosts_and_the_unknown_as_its_mesh_says() 
         let _servers = Servers::start();
         namespace::ip(["route add 10.8.0.1 dev lo".to_owned()]);
         capture();
-        let plane = Plane::start();
+        let ears = Ears::open();
         let id = format!("sidecar~{PROGRAM}~program.default~default.svc.cluster.local");
 
-        let proxy = Proxy::start(&Home::claim(), plane.ads, Default::default(), &id);
+        let proxy = Proxy::start(&Home::claim(), ears.plane.ads, Default::default(), &id);
         proxy.wait_live();
-        plane.assert_captured();
+        ears.assert_captured();
         proxy.wait_for_access("a line of a connection to nowhere", |line| {
             [" UH ", " BlackHoleCluster ", " 10.3.0.1:7000 10.0.0.1:"]
                 .into_iter()
@@ -268,8 +244,8 @@ fn a_captured_program_reaches_networks_hosts_and_the_unknown_as_its_mesh_says() 
         if testkit::skip_without_envoy() {
             return;
         }
-        let envoy = Envoy::start(&Home::claim(), plane.ads, &id);
+        let envoy = Envoy::start(&Home::claim(), ears.plane.ads, &id);
         envoy.wait_live();
-        plane.assert_captured();
+        ears.assert_captured();
     });
 }

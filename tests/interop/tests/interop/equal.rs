@@ -50,15 +50,6 @@ impl World {
         let pending: Vec<Pending> = asked.collect();
         pending.into_iter().map(Pending::wait).collect()
     }
-
-    /// The certificates that configurations name.
-    fn secrets(&self) -> Vec<String> {
-        let keys = &self.town.keys;
-        let own = |name: &str| {
-            format!("file-cert:{}~{}", keys.certificate(name).display(), keys.key(name).display())
-        };
-        vec![own("edge"), own("client"), format!("file-root:{}", keys.authority().display())]
-    }
 }
 
 /// How often chance took the first of two equal shares.
@@ -172,7 +163,7 @@ fn envoy_and_weft_answer_alike() {
     let mut chance = Chance::new(seed);
     let claim = local::claim(None).expect("a free mesh");
     let world = World { town: Town::start(), gateways: Pair::start(), sidecars: Pair::sidecars(claim.mesh) };
-    let secrets = world.secrets();
+    let secrets = world.town.keys.secrets(&["edge", "client"]);
     let mut findings = Findings::default();
     let (mut number, mut requests) = (0, 0);
 

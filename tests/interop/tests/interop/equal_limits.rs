@@ -16,15 +16,23 @@ fn asked() -> Asked {
     Asked::get("a.test", "/")
 }
 
+/// A route, and the service behind each backend.
 fn configuration(backends: &[SocketAddr], route: &Value) -> String {
-    let service = |(index, at): (usize, &SocketAddr)| {
+    let each: Vec<&[SocketAddr]> = backends.chunks(1).collect();
+    configuration_of(&each, route)
+}
+
+/// The same of services with several endpoints.
+fn configuration_of(services: &[&[SocketAddr]], route: &Value) -> String {
+    let endpoint = |at: &SocketAddr| json!({"address": at.ip().to_string(), "ports": {"http": at.port()}});
+    let service = |(index, endpoints): (usize, &&[SocketAddr])| {
         json!({
             "apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
             "metadata": {"name": format!("s{index}"), "namespace": "default"},
             "spec": {
                 "hosts": [format!("s{index}.test")], "location": "MESH_INTERNAL", "resolution": "STATIC",
                 "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
-                "endpoints": [{"address": at.ip().to_string(), "ports": {"http": at.port()}}],
+                "endpoints": endpoints.iter().map(endpoint).collect::<Vec<_>>(),
             },
         })
     };
@@ -43,7 +51,7 @@ fn configuration(backends: &[SocketAddr], route: &Value) -> String {
             "spec": {"hosts": ["a.test"], "gateways": ["edge"], "http": [route]},
         }),
     ];
-    objects.extend(backends.iter().enumerate().map(service));
+    objects.extend(services.iter().enumerate().map(service));
     objects.iter().map(|object| format!("{object}\n")).collect::<Vec<_>>().join("---\n")
 }
 
@@ -294,11 +302,7 @@ fn ten_thousand_keys_lead_to_the_same_endpoints() {
     let pair = Pair::start();
     let backends: Vec<Echo> = (0..5).map(|n| Echo::start(&format!("e{n}")).expect("a backend")).collect();
     let addresses: Vec<SocketAddr> = backends.iter().map(Echo::address).collect();
-    let one = configuration(&addresses[..1], &to_first(&json!({})));
-    let more: Vec<Value> = addresses[1..]
-        .iter()
-        .map(|at| json!({"address": at.ip().to_string(), "ports": {"http": at.port()}}))
-        .collect();
+    let text = configuration_of(&[&addresses], &to_first(&json!({})));
     for policy in ["ringHash", "maglev"] {
         let rule = json!({
             "apiVersion": "networking.istio.io/v1", "kind": "DestinationRule",
@@ -307,9 +311,6 @@ fn ten_thousand_keys_lead_to_the_same_endpoints() {
                 "consistentHash": {"httpHeaderName": "x-user", policy: {}},
             }}},
         });
-        let first = json!({"address": addresses[0].ip().to_string(), "ports": {"http": addresses[0].port()}});
-        let all: Vec<&Value> = std::iter::once(&first).chain(&more).collect();
-        let text = one.replace(&json!([first]).to_string(), &json!(all).to_string());
         pair.configure(&format!("{text}---\n{rule}\n"));
 
         let met: Vec<[String; 2]> = (0..5000)

@@ -1,12 +1,12 @@
 //! TLS at a gateway, in a stock Envoy and in `weft-proxy`: every client is let in, or turned away, by both.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use testkit::Echo;
 use tests_interop::Site;
+use tests_interop::keys::Keys;
 use tests_interop::pair::Pair;
-use tests_mesh::{Authority, Curl};
+use tests_mesh::Curl;
 
 /// The port of the gateway.
 const PORT: u16 = 8443;
@@ -14,31 +14,9 @@ const PORT: u16 = 8443;
 /// How often every mode must have been met.
 const USES: usize = 20;
 
-/// Every key and certificate there is.
-struct Keys {
-    folder: tempfile::TempDir,
-}
-
-impl Keys {
-    fn new() -> Self {
-        let keys = Self { folder: tempfile::tempdir().expect("a temporary folder") };
-        for (authority, names) in [("ours", &["a.test", "client"][..]), ("foreign", &["stranger"])] {
-            let signer = Authority::new(authority);
-            signer.write(&keys.crt(authority));
-            for name in names {
-                signer.sign(name, &keys.crt(name), &keys.key(name));
-            }
-        }
-        keys
-    }
-
-    fn crt(&self, name: &str) -> PathBuf {
-        self.folder.path().join(format!("{name}.crt"))
-    }
-
-    fn key(&self, name: &str) -> PathBuf {
-        self.folder.path().join(format!("{name}.key"))
-    }
+/// What the gateway shows, and its clients.
+fn keys() -> Keys {
+    Keys::new(&[("a.test", &["a.test"])])
 }
 
 /// What may differ between two proxies that do the same: the words of a failure.
@@ -49,9 +27,9 @@ fn outcome(
     keys: &Keys,
 ) -> (bool, u16, String) {
     let mut curl =
-        Curl::new(&format!("https://{host}:{PORT}{path}")).at(host, PORT, at).trusts(&keys.crt("ours"));
+        Curl::new(&format!("https://{host}:{PORT}{path}")).at(host, PORT, at).trusts(&keys.authority());
     if let Some(name) = options.client {
-        curl = curl.shows(&keys.crt(name), &keys.key(name));
+        curl = curl.shows(&keys.certificate(name), &keys.key(name));
     }
     let curl = options.flags.iter().fold(curl, |curl, flag| curl.flag(flag));
     let outcome = curl.send();
@@ -84,20 +62,13 @@ fn configuration(tls: &str, backend: std::net::SocketAddr) -> String {
     )
 }
 
-fn secrets(certificate: &Path, key: &Path, authority: &Path) -> Vec<String> {
-    vec![
-        format!("file-cert:{}~{}", certificate.display(), key.display()),
-        format!("file-root:{}", authority.display()),
-    ]
-}
-
 #[test]
 fn tls_passes_through_alike() {
     if testkit::skip_without_envoy() {
         return;
     }
-    let keys = Keys::new();
-    let site = Site::start(&keys.crt("a.test"), &keys.key("a.test"));
+    let keys = keys();
+    let site = Site::start(&keys.certificate("a.test"), &keys.key("a.test"));
     let pair = Pair::start();
     let at = site.address();
     pair.configure(&format!(
@@ -151,8 +122,8 @@ fn mesh_tls_is_led_by_its_name_alike() {
     if testkit::skip_without_envoy() {
         return;
     }
-    let keys = Keys::new();
-    let site = Site::start(&keys.crt("a.test"), &keys.key("a.test"));
+    let keys = keys();
+    let site = Site::start(&keys.certificate("a.test"), &keys.key("a.test"));
     let pair = Pair::start();
     let at = site.address();
     pair.configure(&format!(
@@ -188,14 +159,14 @@ fn tls_ends_alike_in_every_mode() {
     if testkit::skip_without_envoy() {
         return;
     }
-    let (keys, backend) = (Keys::new(), Echo::start("one").expect("a backend"));
+    let (keys, backend) = (keys(), Echo::start("one").expect("a backend"));
     let pair = Pair::start();
     let files = format!(
         "serverCertificate: {}, privateKey: {}",
-        keys.crt("a.test").display(),
+        keys.certificate("a.test").display(),
         keys.key("a.test").display()
     );
-    let roots = format!("caCertificates: {}", keys.crt("ours").display());
+    let roots = format!("caCertificates: {}", keys.authority().display());
     let modes = [
         ("SIMPLE", format!("{{mode: SIMPLE, {files}}}")),
         ("SIMPLE from 1.3", format!("{{mode: SIMPLE, {files}, minProtocolVersion: TLSV1_3}}")),
@@ -211,7 +182,7 @@ fn tls_ends_alike_in_every_mode() {
 
     for (mode, tls) in &modes {
         let text = configuration(tls, backend.address());
-        let secrets = secrets(&keys.crt("a.test"), &keys.key("a.test"), &keys.crt("ours"));
+        let secrets = keys.secrets(&["a.test"]);
         pair.configure_with(&text, &secrets);
         for client in clients {
             for flags in flags {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::process::Command;
 
 use serde_json::Value;
 use tests_interop::recording::Call;
@@ -149,21 +148,12 @@ fn capture(trips: &[Trip]) {
     let services = ips(services.iter().map(|trip| &trip.to));
     namespace::ip(services.iter().map(|ip| format!("route add {ip} dev lo")));
     for ip in services {
-        redirect(ip, &[]);
+        namespace::redirect(&["-d", &ip.to_string()], 15_001);
     }
+    let every_other = ["-m", "statistic", "--mode", "nth", "--every", "2", "--packet", "0"];
     for ip in ips(foreign.iter().map(|trip| &trip.to)) {
-        redirect(ip, &["-m", "statistic", "--mode", "nth", "--every", "2", "--packet", "0"]);
+        namespace::redirect(&[&["-d", &ip.to_string()][..], &every_other].concat(), 15_001);
     }
-}
-
-fn redirect(destination: IpAddr, which: &[&str]) {
-    let status = Command::new("iptables")
-        .args(["-t", "nat", "-A", "OUTPUT", "-p", "tcp", "-d", &destination.to_string()])
-        .args(which)
-        .args(["-j", "REDIRECT", "--to-ports", "15001"])
-        .status()
-        .expect("iptables, which ./setup test installs");
-    assert!(status.success(), "iptables: {status}");
 }
 
 #[test]

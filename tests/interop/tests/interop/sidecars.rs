@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 
 use base::{Bootstrap, LocalNet};
 use serde_json::Value;
 use testkit::{Dns, Echo, wait_until};
+use tests_interop::keys::Keys;
 use tests_interop::{Envoy, PATIENCE, Proxy, Reply, Site, get_with};
-use tests_mesh::{Authority, Curl};
+use tests_mesh::Curl;
 
 use super::stock::{Mesh, backend, write};
 
@@ -83,25 +84,6 @@ fn mesh_config(text: &str) -> String {
     )
 }
 
-/// The certificate of a site with several names.
-struct Keys {
-    folder: tempfile::TempDir,
-}
-
-impl Keys {
-    fn of(names: &[&str]) -> Self {
-        let keys = Self { folder: tempfile::tempdir().expect("a temporary folder") };
-        let authority = Authority::new("ours");
-        authority.write(&keys.file("ca.crt"));
-        authority.sign_for("site", names, &keys.file("site.crt"), &keys.file("site.key"));
-        keys
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-}
-
 /// The port of the gateway.
 const EDGE: u16 = 8443;
 
@@ -124,8 +106,8 @@ fn a_name_that_a_tls_client_asks_for_is_resolved() {
         return;
     }
     let known = ["one.wild.test", "one.else.test"];
-    let keys = Keys::of(&known);
-    let site = Site::start(&keys.file("site.crt"), &keys.file("site.key"));
+    let keys = Keys::new(&[("site", &known)]);
+    let site = Site::start(&keys.certificate("site"), &keys.key("site"));
     let port = site.address().port();
     let names: BTreeMap<_, _> = known.map(|name| (name.to_owned(), vec![Ipv4Addr::LOCALHOST])).into();
     let dns = Dns::start(names).expect("a name server");
@@ -141,7 +123,7 @@ fn a_name_that_a_tls_client_asks_for_is_resolved() {
     });
     let both = Both::start(&mesh, &[dns.address()]);
     let ask = |host: &str, lead: &dyn Fn(Curl) -> Curl| {
-        let curl = Curl::new(&format!("https://{host}:{port}/status/418")).trusts(&keys.file("ca.crt"));
+        let curl = Curl::new(&format!("https://{host}:{port}/status/418")).trusts(&keys.authority());
         let outcome = lead(curl).send();
         (outcome.exit == 0, outcome.status)
     };

@@ -4,25 +4,18 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use base::{Bootstrap, Discovery, Labels, LocalNet};
-use control::Control;
-use control::client::Client;
+use base::{Bootstrap, Labels, LocalNet};
 use control::wire::{Apply, Delete, Document, Reply};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::{Echo, wait_until};
-use tests_interop::{Envoy, PATIENCE, get};
-use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tests_interop::{Envoy, PATIENCE, Plane, get};
 
 /// A control plane in this process, and workloads that are backends and nothing more.
 pub(super) struct Mesh {
     pub(super) number: u8,
     dir: TempDir,
-    runtime: Runtime,
-    client: Client,
-    socket: Discovery,
-    _stop: oneshot::Sender<()>,
+    plane: Plane,
     _backends: Vec<Echo>,
 }
 
@@ -54,21 +47,8 @@ impl Mesh {
         let number = claim.mesh;
         let dir = tempfile::tempdir().expect("a temporary folder");
         let backends = write(number, dir.path());
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        let any = SocketAddr::from((LocalNet::control(number), 0));
-        let options = control::Options {
-            registry: dir.path().join(".registry"),
-            ..control::Options::new(dir.path(), any, any)
-        };
-        let control = runtime.block_on(Control::start_on(claim.listener, options)).expect("a control plane");
-        let (client, socket) = (control.client(), Discovery::Unix(control.ads_socket()));
-        let (stop, stopped) = oneshot::channel::<()>();
-        runtime.spawn(control.serve(async move { drop(stopped.await) }));
-        Self { number, dir, runtime, client, socket, _stop: stop, _backends: backends }
+        let plane = Plane::start(dir.path(), claim.listener);
+        Self { number, dir, plane, _backends: backends }
     }
 
     /// What the proxy of a workload of the mesh is started with, that of a gateway where it is to be one.
@@ -92,7 +72,7 @@ impl Mesh {
             ..local::Workload::default()
         };
         let net = LocalNet { mesh: self.number, workload };
-        local::bootstrap::bootstrap(&described, net, self.socket.clone(), None)
+        local::bootstrap::bootstrap(&described, net, self.plane.socket.clone(), None)
     }
 
     /// Starts an Envoy as productpage's sidecar, which discovers by an API type.
@@ -109,12 +89,12 @@ impl Mesh {
     pub(super) fn apply(&self, text: &str) -> Reply {
         let document = Document { file: "test.yaml".into(), text: text.to_owned() };
         let request = Apply { documents: vec![document], timeout_ms: millis(), ..Apply::default() };
-        acknowledged(self.runtime.block_on(self.client.apply(&request)).expect("an answer"))
+        acknowledged(self.plane.block_on(self.plane.client.apply(&request)).expect("an answer"))
     }
 
     fn delete(&self, key: &str) -> Reply {
         let request = Delete { keys: vec![key.to_owned()], timeout_ms: millis(), ..Delete::default() };
-        acknowledged(self.runtime.block_on(self.client.delete(&request)).expect("an answer"))
+        acknowledged(self.plane.block_on(self.plane.client.delete(&request)).expect("an answer"))
     }
 
     /// Writes a file, as anybody may.
