@@ -50,7 +50,8 @@ pub(crate) fn listeners(site: Site<'_>) -> (Vec<Arc<Listener>>, Routes) {
         wanted.insert(outbound::HTTP_PROXY.to_owned(), Wanted::Everything(0));
         listeners.push(proxy);
     }
-    let names = listeners.iter().flat_map(|listener| &listener.chains).filter_map(asked_for);
+    let chains = listeners.iter().flat_map(|listener| listener.chains.iter().chain(&listener.default_chain));
+    let names = chains.filter_map(asked_for);
     let routes =
         names.filter_map(|name| Some((name.to_owned(), Arc::new(wanted.get(name)?.route(site, name)?))));
     let routes = routes.collect();

@@ -118,6 +118,22 @@ fn tls_is_told_apart_by_server_name_where_nothing_else_does() {
 }
 
 #[test]
+fn requests_beside_connections_by_server_name_have_their_routes() {
+    let text = object("Service", "web", "{clusterIP: 10.1.0.1, ports: [{name: http, port: 443}]}")
+        + &object(
+            "ServiceEntry",
+            "outside",
+            "{hosts: ['*.example.com'], resolution: NONE, ports: [{name: tls, number: 443, protocol: TLS}]}",
+        );
+
+    let view = told(&text, json!({"INTERCEPTION_MODE": "NONE", "WEFT_LOCAL": {"mesh": 77, "workload": 4}}));
+
+    let outside = "*.example.com -> outbound|443||*.example.com*1";
+    assert_eq!(chains(listener(&view, "0.0.0.0_443")), [outside, " -> requests"]);
+    assert!(view.route("443").is_some());
+}
+
+#[test]
 fn a_headless_service_has_a_listener_for_each_workload_but_the_proxys_own() {
     let text = object(
         "Service",
