@@ -8,6 +8,7 @@ use base::{Host, Protocol};
 use crate::exit::Exit;
 use crate::port::Port;
 use crate::scope::Import;
+use crate::site::Site;
 use crate::slice::{Chain, Route, Tcp, Terminal};
 use crate::tcp::{self, Entrance};
 use crate::unknown;
@@ -29,15 +30,15 @@ pub(crate) fn of_service(exit: Exit<'_>, import: &Import, port: &Port) -> Vec<(H
     std::iter::once(service.clone())
         .chain(others)
         .map(|host| {
-            let route = taking(&chains, &host).map_or_else(|| unknown(exit), through);
+            let route = taking(&chains, &host).map_or_else(|| unknown(exit.site), through);
             (host, route)
         })
         .collect()
 }
 
 /// Where tunnels to hosts that nobody declared lead.
-pub(crate) fn unknown(exit: Exit<'_>) -> Route {
-    let tcp = unknown::cluster_of_requests(exit.site).map(Tcp::to);
+pub(crate) fn unknown(site: Site<'_>) -> Route {
+    let tcp = unknown::cluster_of_requests(site).map(Tcp::to);
     Route::Connect { tcp, origin: None }
 }
 

@@ -1,6 +1,6 @@
 //! Outbound listeners in the making: what services want of one address and port, and which of them gives way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -123,9 +123,14 @@ impl Entries {
         }
     }
 
-    /// Everything that was opened.
+    /// Everything that was opened. An address that has a place of its own is nobody's further one.
     pub(crate) fn finish(self) -> impl Iterator<Item = (Place, Entry)> {
-        self.0.into_iter()
+        let own: BTreeSet<Place> =
+            self.0.keys().filter(|place| matches!(place.at, At::Ip(_))).cloned().collect();
+        self.0.into_iter().map(move |(place, mut entry)| {
+            entry.additional.retain(|ip| !own.contains(&Place::new(At::Ip(*ip), place.port)));
+            (place, entry)
+        })
     }
 }
 

@@ -14,6 +14,11 @@ pub(crate) struct Exit<'a> {
 }
 
 impl<'a> Exit<'a> {
+    /// The egress listener that has a port.
+    pub(crate) fn at_port(site: Site<'a>, port: u16) -> Option<Self> {
+        Some(Self { site, egress: site.scope.at_port(port)? })
+    }
+
     /// The port, as its VirtualServices look at it.
     pub(crate) fn vantage(&self, port: u16) -> Vantage<'a> {
         let Site { state, proxy, .. } = self.site;

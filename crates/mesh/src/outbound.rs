@@ -23,64 +23,31 @@ impl<'a> Exit<'a> {
     /// The routes of one service port, chosen by host.
     pub(crate) fn of_port(&self, port: u16) -> RouteSlice {
         let mut hosts = self.hosts(port, &|domain| vec![domain]);
-        hosts.extend(self.itself(|ip| vec![ip]));
-        self.finish(&port.to_string(), true, hosts)
+        hosts.extend(itself(self.site, |ip| vec![ip]));
+        slice(self.site, &port.to_string(), true, complete(self.site, hosts))
     }
 
-    /// The routes of a listener that leads everywhere, under its name: every HTTP port of every service, chosen
-    /// by host and port.
+    /// The routes of a listener that leads wherever the egress listener does, under its name.
     pub(crate) fn of_everything(&self, name: &str) -> RouteSlice {
-        let takes =
-            |port: &u16| self.egress.services.at_port(*port).any(|import| has_requests(import, *port));
-        let mut ports: BTreeSet<u16> = self.egress.services.ports().filter(takes).collect();
-        // Hosts that only a VirtualService names are found at HTTP's own port.
-        ports.insert(80);
-        let mut all = Vec::new();
-        for port in &ports {
-            all.extend(self.hosts(*port, &|domain| with_port(domain, *port)));
-        }
-        ports.extend(self.site.proxy.http_proxy_port);
-        all.extend(self.itself(|ip| ports.iter().flat_map(|port| with_port(ip.clone(), *port)).collect()));
-        let is_local = self.site.proxy.local.is_some();
-        if is_local {
-            self.open_tunnels(&mut all);
-        }
-        let mut all = self.complete(all);
-        if is_local {
-            self.close_the_rest(&mut all);
-        }
-        self.slice(name, false, all)
+        everything(self.site, name, |_| Some(*self))
     }
 
-    /// Adds tunnels to every port that takes more than requests.
-    fn open_tunnels(&self, hosts: &mut Vec<VirtualHost>) {
-        for import in self.egress.services.iter() {
-            for port in import.ports() {
-                for (host, route) in connect::of_service(*self, import, port) {
-                    let name = format!("{host}:{}", port.number);
-                    match hosts.iter_mut().find(|known| known.name == name) {
-                        Some(known) => known.routes.push(route),
-                        None => {
-                            let own = host == import.service.host;
-                            let names =
-                                if own { self.domains(&import.service) } else { vec![host.to_string()] };
-                            let domains = names.iter().map(|domain| format!("{domain}:{}", port.number));
-                            hosts.push(VirtualHost::new(name, domains.collect(), vec![route]));
-                        }
+    /// Adds tunnels to what takes more than requests at a port.
+    fn open_tunnels(&self, port: u16, hosts: &mut Vec<VirtualHost>) {
+        for import in self.egress.services.at_port(port) {
+            let tunnels = import.port(port).map(|port| connect::of_service(*self, import, port));
+            for (host, route) in tunnels.into_iter().flatten() {
+                let name = format!("{host}:{port}");
+                match hosts.iter_mut().find(|known| known.name == name) {
+                    Some(known) => known.routes.push(route),
+                    None => {
+                        let own = host == import.service.host;
+                        let names = if own { self.domains(&import.service) } else { vec![host.to_string()] };
+                        let domains = names.iter().map(|domain| format!("{domain}:{port}"));
+                        hosts.push(VirtualHost::new(name, domains.collect(), vec![route]));
                     }
                 }
             }
-        }
-    }
-
-    /// Treats tunnels to where only requests are routed as those to hosts that nobody declared.
-    fn close_the_rest(&self, hosts: &mut [VirtualHost]) {
-        let is_tunnel = |route: &Route| matches!(route, Route::Connect { .. });
-        for host in hosts.iter_mut().filter(|host| !host.routes.iter().any(is_tunnel)) {
-            host.routes.push(match host.name == LOOP {
-                true => Route::Connect { tcp: None, origin: None },
-                false => connect::unknown(*self),
-            });
         }
     }
 
@@ -90,37 +57,7 @@ impl<'a> Exit<'a> {
         let routes = self.service_routes(&self.vantage(port), service);
         let mut host = VirtualHost::new(name.clone(), vec!["*".into()], routes);
         host.session.clone_from(&service.session);
-        let retries = self.site.state.settings.requests.retries.clone();
-        RouteSlice::new(&name, Side::Outbound, true, vec![host]).with_retries(retries)
-    }
-
-    /// A local sidecar's own outbound side: a request for it that were forwarded would come back for ever.
-    fn itself(&self, spell: impl FnOnce(String) -> Vec<String>) -> Option<VirtualHost> {
-        let domains = spell(self.site.proxy.local?.outbound().to_string());
-        Some(VirtualHost::new(LOOP, domains, vec![Route::Block]))
-    }
-
-    fn finish(&self, name: &str, ignores_port: bool, hosts: Vec<VirtualHost>) -> RouteSlice {
-        self.slice(name, ignores_port, self.complete(hosts))
-    }
-
-    /// Lets no domain occur twice, the first host that has it keeps it, and puts the catch-all last.
-    fn complete(&self, mut hosts: Vec<VirtualHost>) -> Vec<VirtualHost> {
-        let mut seen = BTreeSet::new();
-        for host in &mut hosts {
-            host.domains.retain(|domain| seen.insert(domain.clone()));
-        }
-        hosts.retain(|host| !host.domains.is_empty());
-        hosts.sort_by(|a, b| a.name.cmp(&b.name));
-        if !seen.contains("*") {
-            hosts.push(unknown::virtual_host(self.site));
-        }
-        hosts
-    }
-
-    fn slice(&self, name: &str, ignores_port: bool, hosts: Vec<VirtualHost>) -> RouteSlice {
-        let retries = self.site.state.settings.requests.retries.clone();
-        RouteSlice::new(name, Side::Outbound, ignores_port, hosts).with_retries(retries)
+        slice(self.site, &name, true, vec![host])
     }
 
     fn hosts(&self, port: u16, spell: &dyn Fn(String) -> Vec<String>) -> Vec<VirtualHost> {
@@ -216,6 +153,76 @@ impl<'a> Exit<'a> {
         }));
         named
     }
+}
+
+/// The routes of the HTTP proxy listener: of each port through the egress listener that has it.
+pub(crate) fn of_http_proxy(site: Site<'_>) -> RouteSlice {
+    everything(site, HTTP_PROXY, |port| Exit::at_port(site, port))
+}
+
+/// Every HTTP port of every service, chosen by host and port; what is at a port is seen through its exit.
+fn everything<'a>(site: Site<'a>, name: &str, exit: impl Fn(u16) -> Option<Exit<'a>>) -> RouteSlice {
+    let ports: BTreeSet<u16> = site.scope.egress.iter().flat_map(|egress| egress.services.ports()).collect();
+    let exits = || ports.iter().filter_map(|port| Some((*port, exit(*port)?)));
+    let takes = |(port, exit): &(u16, Exit<'_>)| {
+        exit.egress.services.at_port(*port).any(|import| has_requests(import, *port))
+    };
+    let mut of_requests: BTreeSet<u16> = exits().filter(takes).map(|(port, _)| port).collect();
+    // Hosts that only a VirtualService names are found at HTTP's own port.
+    of_requests.insert(80);
+    let mut all = Vec::new();
+    for port in &of_requests {
+        if let Some(exit) = exit(*port) {
+            all.extend(exit.hosts(*port, &|domain| with_port(domain, *port)));
+        }
+    }
+    of_requests.extend(site.proxy.http_proxy_port);
+    all.extend(itself(site, |ip| of_requests.iter().flat_map(|port| with_port(ip.clone(), *port)).collect()));
+    let is_local = site.proxy.local.is_some();
+    if is_local {
+        exits().for_each(|(port, exit)| exit.open_tunnels(port, &mut all));
+    }
+    let mut all = complete(site, all);
+    if is_local {
+        close_the_rest(site, &mut all);
+    }
+    slice(site, name, false, all)
+}
+
+/// Treats tunnels to where only requests are routed as those to hosts that nobody declared.
+fn close_the_rest(site: Site<'_>, hosts: &mut [VirtualHost]) {
+    let is_tunnel = |route: &Route| matches!(route, Route::Connect { .. });
+    for host in hosts.iter_mut().filter(|host| !host.routes.iter().any(is_tunnel)) {
+        host.routes.push(match host.name == LOOP {
+            true => Route::Connect { tcp: None, origin: None },
+            false => connect::unknown(site),
+        });
+    }
+}
+
+/// A local sidecar's own outbound side: a request for it that were forwarded would come back for ever.
+fn itself(site: Site<'_>, spell: impl FnOnce(String) -> Vec<String>) -> Option<VirtualHost> {
+    let domains = spell(site.proxy.local?.outbound().to_string());
+    Some(VirtualHost::new(LOOP, domains, vec![Route::Block]))
+}
+
+/// Lets no domain occur twice, the first host that has it keeps it, and puts the catch-all last.
+fn complete(site: Site<'_>, mut hosts: Vec<VirtualHost>) -> Vec<VirtualHost> {
+    let mut seen = BTreeSet::new();
+    for host in &mut hosts {
+        host.domains.retain(|domain| seen.insert(domain.clone()));
+    }
+    hosts.retain(|host| !host.domains.is_empty());
+    hosts.sort_by(|a, b| a.name.cmp(&b.name));
+    if !seen.contains("*") {
+        hosts.push(unknown::virtual_host(site));
+    }
+    hosts
+}
+
+fn slice(site: Site<'_>, name: &str, ignores_port: bool, hosts: Vec<VirtualHost>) -> RouteSlice {
+    let retries = site.state.settings.requests.retries.clone();
+    RouteSlice::new(name, Side::Outbound, ignores_port, hosts).with_retries(retries)
 }
 
 /// A host as a request names it: an address of IPv6 stands in brackets.

@@ -47,7 +47,7 @@ pub(crate) fn listeners(site: Site<'_>) -> (Vec<Arc<Listener>>, Routes) {
         }
     }
     if let Some(proxy) = proxy {
-        wanted.insert(outbound::HTTP_PROXY.to_owned(), Wanted::Everything(0));
+        wanted.insert(outbound::HTTP_PROXY.to_owned(), Wanted::HttpProxy);
         listeners.push(proxy);
     }
     let chains = listeners.iter().flat_map(|listener| listener.chains.iter().chain(&listener.default_chain));
@@ -68,6 +68,8 @@ fn asked_for(chain: &Chain) -> Option<&str> {
 
 /// What a route configuration is about.
 enum Wanted {
+    /// Every service of every egress listener.
+    HttpProxy,
     /// Every service of the egress listener at a port, at any port of its own.
     Everything(u16),
     /// Every service that has a port.
@@ -80,8 +82,9 @@ enum Wanted {
 
 impl Wanted {
     fn route(&self, site: Site<'_>, name: &str) -> Option<RouteSlice> {
-        let exit = |port| Some(Exit { site, egress: site.scope.at_port(port)? });
+        let exit = |port| Exit::at_port(site, port);
         Some(match self {
+            Self::HttpProxy => outbound::of_http_proxy(site),
             Self::Everything(port) => exit(*port)?.of_everything(name),
             Self::Pipe(path) => Exit { site, egress: site.scope.at_pipe(path)? }.of_everything(name),
             Self::Port(port) => exit(*port)?.of_port(*port),

@@ -118,3 +118,17 @@ fn a_locked_place_takes_nobody_else() {
 
     assert_eq!(entries.finish().next().unwrap().1.chains.len(), 1);
 }
+
+#[test]
+fn an_address_with_a_place_of_its_own_is_nobody_elses() {
+    let [own, other]: [IpAddr; 2] = ["127.1.0.1", "127.1.0.2"].map(|ip| ip.parse().unwrap());
+    let mut entries = Entries::default();
+    let shared = Opening { additional: vec![own, other], ..opening(Protocol::Http, vec![http(false)]) };
+
+    entries.open(Place::new(At::Any, 80), shared);
+    entries.lock();
+    entries.open(Place::new(At::Ip(own), 80), opening(Protocol::Tcp, vec![tcp("a", ChainMatch::default())]));
+
+    let left: Vec<_> = entries.finish().map(|(_, entry)| entry.additional).collect();
+    assert_eq!(left, [vec![other], vec![]]);
+}

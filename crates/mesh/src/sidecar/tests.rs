@@ -209,6 +209,30 @@ fn an_egress_listener_is_bound_where_it_says() {
 }
 
 #[test]
+fn the_http_proxy_sees_each_port_as_its_egress_listener_does() {
+    let port = |name: &str, number: u16| {
+        object("Service", name, &format!("{{ports: [{{name: http, port: {number}}}]}}"))
+    };
+    let egress = |number: u16, host: &str| {
+        format!(
+            "{{port: {{number: {number}, name: h, protocol: HTTP}}, hosts: ['./{host}.default.svc.cluster.local']}}"
+        )
+    };
+    let services = port("web", 81) + &port("web-too", 81) + &port("api", 82) + &port("rest", 83);
+    let domains = |listeners: &[String]| {
+        let sidecar = object("Sidecar", "s", &format!("{{egress: [{}]}}", listeners.join(", ")));
+        let view = told(&(services.clone() + &sidecar), json!({"HTTP_PROXY_PORT": "15007"}));
+        let hosts = &view.route("http_proxy").unwrap().virtual_hosts;
+        hosts.iter().map(|host| host.domains[0].replace(".default.svc.cluster.local", "")).collect::<Vec<_>>()
+    };
+    let placed = [egress(81, "web"), egress(82, "api")];
+    let rest = "{hosts: ['*/*']}".to_owned();
+
+    assert_eq!(domains(&placed), ["api:82", "web:81", "*"]);
+    assert_eq!(domains(&[&placed[..], &[rest]].concat()), ["api:82", "rest:83", "web:81", "*"]);
+}
+
+#[test]
 fn a_proxy_of_both_families_listens_at_both() {
     let text = object("Service", "web", "{clusterIP: 10.1.0.1, ports: [{name: http, port: 80}]}");
 
