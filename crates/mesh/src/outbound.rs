@@ -162,17 +162,16 @@ pub(crate) fn of_http_proxy(site: Site<'_>) -> RouteSlice {
 
 /// Every HTTP port of every service, chosen by host and port; what is at a port is seen through its exit.
 fn everything<'a>(site: Site<'a>, name: &str, exit: impl Fn(u16) -> Option<Exit<'a>>) -> RouteSlice {
-    let ports: BTreeSet<u16> = site.scope.egress.iter().flat_map(|egress| egress.services.ports()).collect();
-    let exits = || ports.iter().filter_map(|port| Some((*port, exit(*port)?)));
-    let takes = |(port, exit): &(u16, Exit<'_>)| {
-        exit.egress.services.at_port(*port).any(|import| has_requests(import, *port))
-    };
-    let mut of_requests: BTreeSet<u16> = exits().filter(takes).map(|(port, _)| port).collect();
+    let mut ports: BTreeSet<u16> =
+        site.scope.egress.iter().flat_map(|egress| egress.services.ports()).collect();
     // Hosts that only a VirtualService names are found at HTTP's own port.
-    of_requests.insert(80);
-    let mut all = Vec::new();
-    for port in &of_requests {
-        if let Some(exit) = exit(*port) {
+    ports.insert(80);
+    let exits: Vec<(u16, Exit<'_>)> =
+        ports.into_iter().filter_map(|port| Some((port, exit(port)?))).collect();
+    let (mut all, mut of_requests) = (Vec::new(), BTreeSet::from([80]));
+    for (port, exit) in &exits {
+        if *port == 80 || exit.egress.services.at_port(*port).any(|import| has_requests(import, *port)) {
+            of_requests.insert(*port);
             all.extend(exit.hosts(*port, &|domain| with_port(domain, *port)));
         }
     }
@@ -180,7 +179,7 @@ fn everything<'a>(site: Site<'a>, name: &str, exit: impl Fn(u16) -> Option<Exit<
     all.extend(itself(site, |ip| of_requests.iter().flat_map(|port| with_port(ip.clone(), *port)).collect()));
     let is_local = site.proxy.local.is_some();
     if is_local {
-        exits().for_each(|(port, exit)| exit.open_tunnels(port, &mut all));
+        exits.iter().for_each(|(port, exit)| exit.open_tunnels(*port, &mut all));
     }
     let mut all = complete(site, all);
     if is_local {
